@@ -1,0 +1,1 @@
+"""Make small language models think longer: sample, score, search, refine and vote."""

@@ -1,0 +1,1 @@
+"""What an answer is: extraction and the key that it votes under."""

@@ -1,0 +1,1 @@
+"""What engines and verifiers run on: the OpenVINO child process and the HTTP client."""

@@ -1,0 +1,58 @@
+"""Every exception that ponder raises, in one tree.
+
+    PonderError               base: its message is one clear line for a person
+    ├── UsageError            a value that cannot be used: names the value and the mend
+    │   └── MissingExtraError an optional dependency is not installed
+    ├── EngineError           an engine cannot be opened, or refused a request
+    │   └── UnsupportedError  the engine cannot do what the strategy needs
+    ├── VerifierError         a verifier cannot be opened
+    ├── StoreError            a run directory cannot be read or written
+    │   ├── RunLockedError    another process writes to it
+    │   └── RecipeMismatchError  it holds a run of another recipe
+    └── ReplayError           a replay asked for a call that the log does not hold
+
+Failures of single calls are data, not exceptions: see `Completion.error` and `ScoreFailure`.
+"""
+
+
+class PonderError(Exception):
+    """Base of all errors of ponder; the message is one line that names the value and the mend."""
+
+
+class UsageError(PonderError):
+    """A value, option or file that cannot be used as it is."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is missing; the message names the install command."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed: pip install 'ponder[{extra}]'")
+
+
+class EngineError(PonderError):
+    """An engine cannot be opened, or has ended."""
+
+
+class UnsupportedError(EngineError):
+    """An engine lacks a capability that the strategy needs."""
+
+
+class VerifierError(PonderError):
+    """A verifier cannot be opened."""
+
+
+class StoreError(PonderError):
+    """A run directory cannot be read or written."""
+
+
+class RunLockedError(StoreError):
+    """Another process holds the run directory's lock."""
+
+
+class RecipeMismatchError(StoreError):
+    """The run directory holds a run of another recipe."""
+
+
+class ReplayError(PonderError):
+    """A replay asked for a call that the call log does not hold."""

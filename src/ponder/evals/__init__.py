@@ -1,0 +1,1 @@
+"""Data sets, grading and statistics; the only place that sees references."""

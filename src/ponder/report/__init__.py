@@ -1,0 +1,1 @@
+"""Tables, pictures and pages drawn from stored traces."""

@@ -1,0 +1,1 @@
+"""The run directory: call log, traces, lock and writer."""

@@ -1,0 +1,1 @@
+"""Ways to spend a budget on one problem, one file each."""
