@@ -252,3 +252,16 @@ class Candidate:
     """None: no answer found in the text; then it does not vote."""
     votes: bool = True
     """False for a solution that the budget cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A problem with its reference: seen by data sets, grading and the store, never by a solver."""
+
+    problem: Problem
+    reference: str | None
+    """The right answer; None: it cannot be graded."""
+    level: str | None = None
+    subject: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """Unknown keys of its row, kept and returned on export."""
