@@ -1,0 +1,71 @@
+# `make demo` and `make test` each suffice alone from a clean clone; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-installed
+DEV_STAMP := $(VENV)/.dev-installed
+RESULTS := .results
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+CORE := */ponder/search/*,*/ponder/budget.py,*/ponder/trace.py,*/ponder/session*,*/ponder/answers/*
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup dev demo check test test-long lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(RUN_STAMP) ## make .venv with what ponder needs to run
+
+dev: $(DEV_STAMP) ## add what its checks and tests need
+
+demo: setup ## search with a small model, a table and a report: ./ponder-demo/report.html
+	$(BIN)/ponder demo
+
+check: dev ## format, lint, types, layers, lock files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_locks.py
+
+test: dev ## the tests, and full branch coverage of the core
+	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test.xml
+	$(BIN)/pytest -n 2 --dist loadgroup --junit-xml=$(RESULTS)/test.xml --cov --cov-report=
+	$(BIN)/coverage report --fail-under=100 --include='$(CORE)'
+
+test-long: dev ## the tests at full size, written down in docs/verification.md
+	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test-long.xml
+	$(BIN)/pytest -n 2 --dist loadgroup --long --junit-xml=$(RESULTS)/test-long.xml
+	$(BIN)/python tools/record_verification.py $(RESULTS)/test-long.xml docs/verification.md
+
+lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group build \
+		--output-file requirements/run.txt pyproject.toml
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt \
+		--output-file requirements/dev.txt
+
+clean: ## delete what make, the checks and the demo made
+	rm -rf $(VENV) $(RESULTS) ponder-demo build dist .coverage .coverage.* \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip is the last thing that the venv module makes: without it the folder is unfinished.
+$(BIN)/pip:
+	$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("ponder needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+# The lock is hash-checked and takes wheels only, so nothing of what it installs runs before use.
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
+	@echo 'installing what ponder runs on (140 MB to download)'
+	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/run.txt
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+	@echo 'installing what the checks and tests need'
+	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	touch $@
