@@ -1,0 +1,1 @@
+"""Pure decisions of search: what to keep, what to choose."""
