@@ -60,7 +60,7 @@ $(BIN)/pip:
 
 # The lock is hash-checked and takes wheels only, so nothing of what it installs runs before use.
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
-	@echo 'installing what ponder runs on (140 MB to download)'
+	@echo 'installing what ponder runs on (about 130 MB to download)'
 	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/run.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import test_results
+import junit
 
 
 def allowed_reasons(text: str) -> set[str]:
@@ -21,7 +21,7 @@ def allowed_reasons(text: str) -> set[str]:
 
 def main(results_file: str, allowed_file: str) -> int:
     """Print the list; 0 if every skip is allowed."""
-    results = test_results.read(Path(results_file))
+    results = junit.read(Path(results_file))
     allowed = allowed_reasons(Path(allowed_file).read_text())
     skipped = defaultdict(list)
     for result in results:
@@ -31,7 +31,7 @@ def main(results_file: str, allowed_file: str) -> int:
     for reason, names in sorted(skipped.items()):
         print(f"  {reason}{'' if reason in allowed else '  <- NOT ALLOWED'}")
         print("\n".join(f"    {name}" for name in names))
-    print(test_results.closing_line(results))
+    print(junit.closing_line(results))
     return 1 if skipped.keys() - allowed else 0
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import test_results
+import junit
 
 HEADING = "## Newest full run"
 TOLD = ("ponder", "openvino-genai", "math-verify", "numpy", "scipy", "pytest")
@@ -28,7 +28,7 @@ def commit() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def section(results: Sequence[test_results.Result], today: datetime.date) -> str:
+def section(results: Sequence[junit.Result], today: datetime.date) -> str:
     """The run in Markdown: where it ran, the counts, each full-size test and the skipped ones."""
     versions = ", ".join(f"{name} {version(name)}" for name in TOLD)
     lines = [
@@ -38,7 +38,7 @@ def section(results: Sequence[test_results.Result], today: datetime.date) -> str
         f"- Platform: {platform.system()} {platform.machine()}, Python {platform.python_version()},"
         f" {os.cpu_count()} cores",
         f"- Versions: {versions}",
-        f"- Outcome: {test_results.closing_line(results)}",
+        f"- Outcome: {junit.closing_line(results)}",
         "",
         "| test at full size | outcome | seconds |",
         "| --- | --- | ---: |",
@@ -52,7 +52,7 @@ def section(results: Sequence[test_results.Result], today: datetime.date) -> str
 
 def main(results_file: str, page: str) -> int:
     """Rewrite the section; 0, since pytest has already told of failures."""
-    results = test_results.read(Path(results_file))
+    results = junit.read(Path(results_file))
     before, heading, _ = Path(page).read_text().partition(HEADING)
     if not heading:
         sys.exit(f"{page} has no heading {HEADING!r}: add it where the run is to stand")

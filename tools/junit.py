@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +41,19 @@ def _result(case: ElementTree.Element) -> Result:
     skip = case.find("skipped")
     broken = case.find("failure") is not None or case.find("error") is not None
     outcome: Outcome = "failed" if broken else "passed" if skip is None else "skipped"
-    properties = {entry.get("name") for entry in case.iter("property")}
+    names = (case.get("classname", "").replace(".", "/"), case.get("name", ""))
     return Result(
-        name=f"{case.get('classname', '').replace('.', '/')}::{case.get('name', '')}".lstrip(":"),
+        name="::".join(filter(None, names)),
         outcome=outcome,
-        reason="" if skip is None else skip.get("message", ""),
+        reason="" if skip is None else _reason(skip),
         seconds=float(case.get("time", 0)),
-        full_size="size" in properties,
+        full_size="size" in {entry.get("name") for entry in case.iter("property")},
     )
+
+
+def _reason(skip: ElementTree.Element) -> str:
+    """As the test gives it. A whole file's is the last of (path, line, reason), written as text."""
+    message = skip.get("message", "")
+    if message != "collection skipped":
+        return message
+    return str(ast.literal_eval(skip.text or "")[-1]).removeprefix("Skipped: ")
