@@ -146,6 +146,10 @@ class Sampling:
         step = self.max_tokens if self.max_step_tokens is None else self.max_step_tokens
         return min(self.max_tokens, step)
 
+    def whole(self) -> Sampling:
+        """The same for the rest of the solution in one go, without steps."""
+        return replace(self, separator=None, max_step_tokens=None)
+
     def granted(self, tokens: int) -> Sampling:
         """The same with at most `tokens` for this sample."""
         return self if tokens >= self.limit else replace(self, max_tokens=tokens)
@@ -251,7 +255,7 @@ class Candidate:
     answer: Answer | None = None
     """None: no answer found in the text; then it does not vote."""
     votes: bool = True
-    """False for a solution that the budget cut."""
+    """False for a solution that the budget cut, or that a later one of its chain replaced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Capabilities(NamedTuple):
     """Goes on with a partial answer, and tells a step's end from the text's."""
     logprobs: bool
     """Completions carry the log-probability of each token."""
+    parameters: int | None = None
+    """Weights of the model; None when not known."""
 
 
 class Engine(Protocol):

@@ -1,0 +1,74 @@
+"""How calls are named and kept in the call log."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from ponder.store.base import CallRecord
+from ponder.types import (
+    Completion,
+    NodePath,
+    Prefix,
+    Sampling,
+    ScoreFailure,
+    StepScores,
+    Usage,
+)
+
+
+def seed_of(run_seed: int, problem_id: str, path: NodePath) -> int:
+    """The sample's own seed, 31 bits: never consecutive, the same for any n and any order."""
+    content = json.dumps([run_seed, problem_id, path]).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:4]) >> 1
+
+
+def sample_request(prefix: Prefix, sampling: Sampling, seed: int) -> str:
+    """Hash of all that a sample depends on besides the engine."""
+    return _hash([prefix.key.hex(), asdict(sampling), seed])
+
+
+def score_request(prefix: Prefix) -> str:
+    """Hash of all that a score depends on besides the verifier."""
+    return _hash([prefix.key.hex()])
+
+
+def _hash(content: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def pack_completion(completion: Completion) -> CallRecord:
+    """A completion as a record, without its place in the call."""
+    content = {
+        name: value
+        for name, value in asdict(completion).items()
+        if value is not None and name not in ("index", "usage")
+    }
+    content["usage"] = list(completion.usage)
+    return CallRecord(json.dumps(content).encode(), completion.error is not None)
+
+
+def unpack_completion(record: CallRecord, index: int) -> Completion:
+    """The completion of a record, at `index` of the call that asks for it now."""
+    content = cast("dict[str, Any]", json.loads(record.content))
+    for name in ("token_ids", "logprobs", "offsets"):
+        if name in content:
+            content[name] = tuple(content[name])
+    usage = Usage(*content.pop("usage"))
+    return Completion(index=index, usage=usage, **content)
+
+
+def pack_scores(scores: StepScores | ScoreFailure) -> CallRecord:
+    """Scores, or why there are none, as a record."""
+    return CallRecord(json.dumps(scores._asdict()).encode(), isinstance(scores, ScoreFailure))
+
+
+def unpack_scores(record: CallRecord) -> StepScores | ScoreFailure:
+    """The scores of a record."""
+    content = json.loads(record.content)
+    if record.failed:
+        return ScoreFailure(content["reason"])
+    return StepScores(tuple(content["scores"]), content["tokens"])

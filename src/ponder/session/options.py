@@ -1,0 +1,27 @@
+"""What a session is told besides its parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ponder.budget import Budget
+from ponder.search.steps import DEFAULT_SEPARATOR
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Knobs of one problem's session."""
+
+    seed: int = 0
+    """The run's seed."""
+    budget: Budget = field(default_factory=Budget)
+    separator: str = DEFAULT_SEPARATOR
+    """Splits whole solutions into the steps that verifiers score."""
+    failures_from_log: bool = False
+    """A replay answers recorded failures too; a resumed run tries them again."""
+    rank: int = 0
+    """The problem's number: lower ranks are served first."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""

@@ -1,0 +1,214 @@
+"""A session over a real engine and real verifiers, for one problem."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Literal, Self
+
+from ponder.answers.base import AnswerKind
+from ponder.budget import Lane
+from ponder.engines.base import Engine
+from ponder.errors import UnsupportedError
+from ponder.session.base import Finish, Observer, Session
+from ponder.session.drawing import Drawing
+from ponder.session.ending import candidates_of, chosen_of, node_of, nodes_of, spent_of
+from ponder.session.options import SessionOptions
+from ponder.session.scoring import Scoring
+from ponder.session.slots import Slots
+from ponder.store.base import CallLog
+from ponder.trace import Decision, Trace
+from ponder.types import NodePath, Prefix, Problem, Sample, Sampling, ScoreFailure, StepScores
+from ponder.verifiers.base import Verifier, VerifierInfo
+
+
+class ProblemSession:
+    """Counts, admits, remembers: everything between a strategy and what it calls.
+
+    An asynchronous context manager; leaving it ends all that still runs for the problem.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        engine: Engine,
+        verifiers: Sequence[Verifier],
+        answers: AnswerKind,
+        log: CallLog,
+        slots: Slots,
+        options: SessionOptions | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._problem = problem
+        self._engine = engine
+        self._answers = answers
+        self._options = options or SessionOptions()
+        self._observer = observer
+        self._scoring = Scoring(problem, verifiers, log, self._options)
+        self._drawing = Drawing(problem, engine, log, slots, self._options, self._counted)
+        self._nodes: dict[bytes, list[NodePath]] = {}
+        self._billed: set[bytes] = set()
+        self._decisions: list[Decision] = []
+        self._started = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._drawing.__aenter__()
+        self._started = self._options.clock()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._drawing.__aexit__(kind, error, traceback)
+
+    @property
+    def answers(self) -> AnswerKind:
+        """What an answer is for this problem."""
+        return self._answers
+
+    @property
+    def verifiers(self) -> Sequence[VerifierInfo]:
+        """The verifiers; the first one guides."""
+        return self._scoring.infos
+
+    @property
+    def exhausted(self) -> bool:
+        """The budget refused a sample, or its time is over."""
+        return self._drawing.ledger.refused or self._drawing.overdue
+
+    def sample(
+        self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
+    ) -> AsyncIterator[Sample]:
+        """Draw one sample a path, in order of completion; see `Session.sample`."""
+        return self.sample_in(None, prefix, paths, sampling)
+
+    def sample_in(
+        self, lane: Lane | None, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
+    ) -> AsyncIterator[Sample]:
+        """The same for one part of the search.
+
+        Raises UnsupportedError for steps from an engine that cannot continue a partial answer.
+        """
+        capabilities = self._engine.capabilities
+        if not capabilities.continues and (sampling.separator is not None or prefix.depth):
+            raise UnsupportedError(
+                f"{capabilities.identity} cannot go on with a partial answer, which a step-wise "
+                "search needs: use the strategy `sample`, or another engine or server"
+            )
+        return self._drawing.open(lane, prefix, paths, sampling)
+
+    def _counted(self, sample: Sample) -> None:
+        self._nodes.setdefault(sample.prefix.key, []).append(sample.path)
+        self._observe([sample.path])
+
+    def _observe(self, paths: Sequence[NodePath]) -> None:
+        if self._observer:
+            for path in paths:
+                node = node_of(self._drawing.samples[path], self._scoring)
+                self._observer.on_node(self._problem.id, node)
+
+    async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
+        """Score prefixes, equal ones once; see `Session.score`."""
+        paths = {p.key: min(self._nodes.get(p.key, [()])) for p in prefixes}
+        scores = await self._scoring.score(prefixes, paths)
+        for prefix in prefixes:
+            self._bill(prefix, len(paths[prefix.key]))
+            self._observe(self._nodes.get(prefix.key, ()))
+        return scores
+
+    def _bill(self, prefix: Prefix, depth: int) -> None:
+        """Charge the budget, once a prefix, with what its verifiers computed."""
+        if prefix.key in self._billed:
+            return
+        self._billed.add(prefix.key)
+        for scores in self._scoring.of(prefix).values():
+            if isinstance(scores, StepScores) and scores.tokens:
+                self._drawing.ledger.charge(depth, scores.tokens)
+
+    def record(self, event: Decision) -> None:
+        """Write down a decision."""
+        self._decisions.append(event)
+        if self._observer:
+            self._observer.on_decision(self._problem.id, event)
+
+    def fork(
+        self, count: int, width: int, sampling: Sampling
+    ) -> Sequence[AbstractContextManager[Session]]:
+        """Parts of the search that never wait for each other; see `Session.fork`."""
+        lanes = self._drawing.ledger.fork(count, width, sampling.max_tokens)
+        return [_Part(self, lane) for lane in lanes]
+
+    def leave(self, lane: Lane) -> None:
+        """A part of the search asks for nothing more."""
+        self._drawing.ledger.close(lane)
+
+    async def finish(self, finish: Finish) -> Trace:
+        """The trace of all that was counted; see `Session.finish`."""
+        samples = self._drawing.samples
+        candidates = await candidates_of(finish, samples, self._scoring, self._answers)
+        chosen = chosen_of(candidates, finish, self.verifiers)
+        nodes = nodes_of(samples.values(), self._scoring)
+        return Trace(
+            problem_id=self._problem.id,
+            strategy=finish.strategy,
+            nodes=nodes,
+            decisions=tuple(sorted(self._decisions, key=_place)),
+            candidates=candidates,
+            answer=chosen.answer.raw if chosen and chosen.answer else None,
+            chosen=chosen.path if chosen else None,
+            spent=spent_of(
+                nodes,
+                samples.values(),
+                self._drawing.uncounted.values(),
+                self._engine.capabilities.parameters,
+                self._options.clock() - self._started,
+            ),
+            selector=finish.selector,
+            stopped=self._stopped(),
+        )
+
+    def _stopped(self) -> Literal["complete", "budget", "deadline"]:
+        if self._drawing.late:
+            return "deadline"
+        return "budget" if self._drawing.ledger.refused else "complete"
+
+
+def _place(decision: Decision) -> tuple[int, NodePath]:
+    """By the first node that it is about: parts of a search decide in any order of time."""
+    path = decision.paths[0] if decision.paths else ()
+    return len(path), path
+
+
+class _Part:
+    """A session for one part of a search; the part's context says when it has ended."""
+
+    def __init__(self, session: ProblemSession, lane: Lane) -> None:
+        self._session = session
+        self._lane = lane
+        self.answers = session.answers
+        self.verifiers = session.verifiers
+        self.score = session.score
+        self.record = session.record
+        self.fork = session.fork
+        self.finish = session.finish
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session.leave(self._lane)
+
+    @property
+    def exhausted(self) -> bool:
+        """The budget refused a sample of any part, or its time is over."""
+        return self._session.exhausted
+
+    def sample(
+        self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
+    ) -> AsyncIterator[Sample]:
+        """Draw samples in this part's place of the budget's order."""
+        return self._session.sample_in(self._lane, prefix, paths, sampling)

@@ -1,0 +1,117 @@
+"""Scores prefixes: equal ones once, from the call log where it has them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+
+from ponder.errors import PonderError, VerifierError
+from ponder.session.calls import pack_scores, score_request, unpack_scores
+from ponder.session.options import SessionOptions
+from ponder.store.base import CallKey, CallLog
+from ponder.types import NodePath, Prefix, Problem, ScoreFailure, StepScores
+from ponder.verifiers.base import Verifier, VerifierInfo
+
+Scores = StepScores | ScoreFailure
+
+
+class Scoring:
+    """One problem's scores, by verifier and prefix."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        verifiers: Sequence[Verifier],
+        log: CallLog,
+        options: SessionOptions,
+    ) -> None:
+        self.infos = tuple(verifier.info for verifier in verifiers)
+        self._problem = problem
+        self._verifiers = verifiers
+        self._log = log
+        self._options = options
+        self._known: dict[tuple[str, bytes], asyncio.Future[Scores]] = {}
+
+    async def score(
+        self, prefixes: Sequence[Prefix], paths: Mapping[bytes, NodePath]
+    ) -> list[Scores]:
+        """The first verifier's scores; every verifier's are kept.
+
+        `paths` has the node of each prefix by key, for the call log.
+        """
+        if not self._verifiers:
+            raise VerifierError("the strategy scores its steps and no verifier is given: name one")
+        results = [await self._by(verifier, prefixes, paths) for verifier in self._verifiers]
+        return results[0]
+
+    def of(self, prefix: Prefix) -> dict[str, Scores]:
+        """What is known of a prefix, by verifier name."""
+        known = ((info.name, self._known.get((info.name, prefix.key))) for info in self.infos)
+        return {name: future.result() for name, future in known if future and future.done()}
+
+    async def _by(
+        self, verifier: Verifier, prefixes: Sequence[Prefix], paths: Mapping[bytes, NodePath]
+    ) -> list[Scores]:
+        name = verifier.info.name
+        new = {p.key: p for p in prefixes if (name, p.key) not in self._known}
+        loop = asyncio.get_running_loop()
+        asked = {key: loop.create_future() for key in new}
+        self._known.update({(name, key): future for key, future in asked.items()})
+        try:
+            await self._ask(verifier, new, asked, paths)
+        finally:
+            for key, future in asked.items():
+                if not future.done():  # this call was cancelled: the next one asks again
+                    del self._known[name, key]
+                    future.cancel()
+        return [await self._known[name, prefix.key] for prefix in prefixes]
+
+    async def _ask(
+        self,
+        verifier: Verifier,
+        new: Mapping[bytes, Prefix],
+        asked: Mapping[bytes, asyncio.Future[Scores]],
+        paths: Mapping[bytes, NodePath],
+    ) -> None:
+        """Answer from the log, and the rest in one call of the verifier."""
+        keys = {key: self._key(verifier.info, prefix, paths) for key, prefix in new.items()}
+        for key in new:
+            record = self._log.get(keys[key])
+            if record and (self._options.failures_from_log or not record.failed):
+                asked[key].set_result(unpack_scores(record))
+        left = [prefix for key, prefix in new.items() if not asked[key].done()]
+        if not left:
+            return
+        for prefix, scores in zip(left, await self._call(verifier, left), strict=True):
+            self._log.put(keys[prefix.key], pack_scores(scores))
+            asked[prefix.key].set_result(scores)
+
+    def _key(self, info: VerifierInfo, prefix: Prefix, paths: Mapping[bytes, NodePath]) -> CallKey:
+        path = paths.get(prefix.key, ())
+        return CallKey(self._problem.id, path, "score", info.identity, score_request(prefix))
+
+    async def _call(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
+        """The verifier's answers, with every kind of failure turned into a `ScoreFailure`."""
+        try:
+            scores = await verifier.score(self._problem, prefixes)
+        except (PonderError, OSError) as error:
+            return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
+        if len(scores) != len(prefixes):
+            reason = f"{verifier.info.name} gave {len(scores)} scores for {len(prefixes)} prefixes"
+            return [ScoreFailure(reason) for _ in prefixes]
+        pairs = zip(scores, prefixes, strict=True)
+        return [_checked(answer, prefix, verifier.info) for answer, prefix in pairs]
+
+
+def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:
+    """The scores as they are, or what is wrong with them."""
+    if isinstance(scores, ScoreFailure):
+        return scores
+    wanted = 1 if info.scores == "solution" else prefix.depth
+    if len(scores.scores) != wanted:
+        return ScoreFailure(f"{info.name} gave {len(scores.scores)} scores, {wanted} were wanted")
+    for score in scores.scores:
+        if not (math.isfinite(score) and info.low <= score <= info.high):
+            return ScoreFailure(f"{info.name} gave {score}, outside {info.low} to {info.high}")
+    return scores

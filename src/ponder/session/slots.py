@@ -1,0 +1,67 @@
+"""Who may use the engine now: the oldest problem first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count
+
+
+class Slots:
+    """The sequences that an engine runs at once, shared by all problems of a process.
+
+    A waiter's rank is its problem's number: the oldest problem is served first, and within a
+    problem the first to ask.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"`limit` must be at least 1, got {limit}")
+        self._limit = limit
+        self._used = 0
+        self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
+        self._arrival = count()
+
+    @property
+    def limit(self) -> int:
+        """The most sequences at once."""
+        return self._limit
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody uses or waits for."""
+        return 0 if self._waiting else max(self._limit - self._used, 0)
+
+    async def acquire(self, rank: int, most: int) -> int:
+        """Wait for at least one slot; returns how many of the `most` wanted there were."""
+        if self.free:
+            return self._take(most)
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (rank, next(self._arrival), most, turn))
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(turn.result())
+            raise
+
+    def release(self, count: int = 1) -> None:
+        """Give slots back."""
+        self._used -= count
+        self._serve()
+
+    def resize(self, limit: int) -> None:
+        """Another limit from now on; what runs over it ends by itself."""
+        self._limit = max(limit, 1)
+        self._serve()
+
+    def _take(self, most: int) -> int:
+        taken = min(most, self._limit - self._used)
+        self._used += taken
+        return taken
+
+    def _serve(self) -> None:
+        while self._waiting and self._used < self._limit:
+            _, _, most, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(self._take(most))

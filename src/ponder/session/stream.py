@@ -1,0 +1,62 @@
+"""The samples of one call, in order of completion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ponder.types import NodePath, Prefix, Sample, Sampling
+
+
+class SampleStream:
+    """What `Session.sample` returns: yields each sample as it ends.
+
+    A sample counts when it is yielded; closing the stream ends the samples that still run.
+    """
+
+    def __init__(
+        self,
+        prefix: Prefix,
+        sampling: Sampling,
+        paths: int,
+        counted: Callable[[Sample], None],
+    ) -> None:
+        self.prefix = prefix
+        self.sampling = sampling
+        self.ready: list[tuple[NodePath, int]] = []
+        """Granted and not yet started: path and grant in tokens."""
+        self._left = paths
+        self._counted = counted
+        self._ended: asyncio.Queue[Sample | None] = asyncio.Queue()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Those that draw for this stream, and end with it."""
+        self.closed = False
+
+    def __aiter__(self) -> SampleStream:
+        return self
+
+    async def __anext__(self) -> Sample:
+        """The next sample to end."""
+        while self._left > 0 and not self.closed:
+            sample = await self._ended.get()
+            self._left -= 1
+            if sample is not None:
+                self._counted(sample)
+                return sample
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End what still runs; the samples not yet yielded do not count."""
+        self.closed = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+
+    def put(self, sample: Sample) -> None:
+        """A sample ended."""
+        self._ended.put_nowait(sample)
+
+    def refuse(self, count: int = 1) -> None:
+        """Paths that get no sample."""
+        for _ in range(count):
+            self._ended.put_nowait(None)

@@ -1,0 +1,33 @@
+"""The seam of strategies."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from ponder.session.base import Session
+from ponder.trace import Trace
+from ponder.types import Problem
+
+
+class Strategy(Protocol):
+    """Spends a budget on one problem. A frozen dataclass: its fields are its knobs."""
+
+    name: ClassVar[str]
+    """Registered name, as in recipes and traces."""
+
+    @property
+    def selector(self) -> str:
+        """What chooses the answer unless told otherwise."""
+        ...
+
+    @property
+    def exchangeable(self) -> bool:
+        """Candidates are independent draws, so that subsets of them mean something."""
+        ...
+
+    async def solve(self, problem: Problem, session: Session) -> Trace:
+        """Search until done or out of budget.
+
+        A deterministic function of what the session answers.
+        """
+        ...
