@@ -1,1 +1,1 @@
-"""Tables, pictures and pages drawn from stored traces."""
+"""Tables, pictures and pages drawn from stored traces: pure functions that call no model."""

@@ -1,0 +1,73 @@
+"""From values to places in a figure, and the ticks that a person reads them by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_LEAST_SPAN = 0.2
+"""Accuracies are never drawn on less: noise must not look like an effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps the values `low` to `high` onto the pixels `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        """The pixel of `value`; outside the range it stands at the border."""
+        low, high, at = self.low, self.high, min(max(value, self.low), self.high)
+        if self.logarithmic:
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+
+def accuracy_range(values: Iterable[float]) -> tuple[float, float]:
+    """Round bounds, multiples of 0.1, that hold all `values` (0 to 1) and span at least 0.2."""
+    drawn = list(values) or [0.0, 1.0]
+    low = math.floor(max(0.0, min(drawn)) * 10 + 1e-9) / 10
+    high = math.ceil(min(1.0, max(drawn)) * 10 - 1e-9) / 10
+    if high - low < _LEAST_SPAN:
+        high = min(1.0, low + _LEAST_SPAN)
+        low = max(0.0, high - _LEAST_SPAN)
+    return low, high
+
+
+def accuracy_ticks(low: float, high: float) -> list[float]:
+    """At most six round accuracies from `low` to `high`."""
+    step = next(step for step in (0.05, 0.1, 0.2) if (high - low) / step < 6)
+    count = math.floor((high - low) / step + 1e-9)
+    return [round(low + index * step, 4) for index in range(count + 1)]
+
+
+def log_range(values: Iterable[float]) -> tuple[float, float]:
+    """Bounds of a logarithmic axis with air around all `values`, which are above 0."""
+    drawn = list(values) or [1.0]
+    low, high = min(drawn), max(drawn)
+    air = max((high / low) ** 0.08, 1.15 if high > low else 2.0)
+    return low / air, high * air
+
+
+def count_ticks(values: Iterable[float]) -> list[float]:
+    """The counts themselves, at most eight: beyond that every second, from the largest down."""
+    ticks = sorted(set(values))
+    while len(ticks) > 8:
+        ticks = ticks[::-1][::2][::-1]
+    return ticks
+
+
+def decade_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, ... between `low` and `high`, thinned to at most seven."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 7:
+            break
+    return ticks

@@ -1,0 +1,98 @@
+"""Which curves a page shows: the runs' summaries turned into lines of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ponder.report.view import SELECTOR_LABELS, Point, RunView
+
+Axis = Literal["n", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One point of a line."""
+
+    x: float
+    """N, or generated tokens a problem; above 0."""
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a figure, or a lone point."""
+
+    name: str
+    marks: tuple[Mark, ...]
+    """By rising x."""
+    bound: bool = False
+    """The oracle: what no selector can pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """An accuracy that spends no search: a level across the figure."""
+
+    name: str
+    accuracy: float
+    chance: bool = False
+    """Picked at random, not decoded greedily."""
+
+
+def series(runs: Sequence[RunView], axis: Axis) -> tuple[Series, ...]:
+    """The lines that compare `runs`, best first; the oracle comes last.
+
+    A lone run shows each selector. Several runs show each its own selector, and the first pool of
+    independent samples its oracle. Lone points of one strategy at several N are joined.
+    """
+    searched = [run for run in runs if not run.greedy]
+    if len(searched) == 1:
+        lines = [_line(searched[0], selector, axis) for selector in searched[0].summary.curves]
+    else:
+        lines = [_line(run, run.selector, axis, run.name) for run in searched]
+        pools = [run for run in searched if _is_pool(run)]
+        lines = _joined(searched, lines) + [_line(run, "oracle", axis) for run in pools[:1]]
+    drawn = [line for line in lines if line.marks]
+    return tuple(sorted(drawn, key=lambda line: (line.bound, -line.marks[-1].point.accuracy)))
+
+
+def baselines(runs: Sequence[RunView]) -> tuple[Baseline, ...]:
+    """Greedy decoding, where a run of it is given, and one candidate picked at random."""
+    levels = [Baseline(run.name, run.headline.accuracy) for run in runs if run.greedy]
+    searched = [run for run in runs if not run.greedy]
+    pools = [run for run in searched if _is_pool(run)] or searched
+    chance = next((run.random_choice for run in pools if run.random_choice is not None), None)
+    if chance is not None:
+        levels.append(Baseline("random selection", chance, chance=True))
+    return tuple(levels)
+
+
+def _line(run: RunView, selector: str, axis: Axis, name: str | None = None) -> Series:
+    curve = sorted(run.summary.curves.get(selector, {}).items())
+    marks = (Mark(_x(n, point, axis), point) for n, point in curve)
+    label = name or SELECTOR_LABELS.get(selector, selector)
+    return Series(label, tuple(mark for mark in marks if mark.x > 0), selector == "oracle")
+
+
+def _x(n: int, point: Point, axis: Axis) -> float:
+    return float(n) if axis == "n" else point.tokens or 0.0
+
+
+def _is_pool(run: RunView) -> bool:
+    return len(run.summary.curves.get("oracle", {})) > 1
+
+
+def _joined(runs: Sequence[RunView], lines: Sequence[Series]) -> list[Series]:
+    """The lines, with lone points of one strategy and selector made one line if their x differ."""
+    drawn = [line for line in lines if len(line.marks) != 1]
+    lone: dict[tuple[str, str], list[Series]] = {}
+    for run, line in zip(runs, lines, strict=True):
+        if len(line.marks) == 1:
+            lone.setdefault((run.strategy, run.selector), []).append(line)
+    for (strategy, _), members in lone.items():
+        marks = sorted((line.marks[0] for line in members), key=lambda mark: mark.x)
+        apart = len(members) > 1 and len({mark.x for mark in marks}) == len(marks)
+        drawn += [Series(strategy, tuple(marks))] if apart else members
+    return drawn

@@ -1,0 +1,78 @@
+"""Tables for the terminal: one run's curves, and methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ponder.report.escape import visible
+from ponder.report.view import (
+    SELECTOR_LABELS,
+    WARNING_SHARE,
+    MethodRow,
+    RunView,
+    warnings,
+)
+from ponder.report.wording import count, interval, share
+
+
+def curve_table(run: RunView) -> Table:
+    """One run's accuracy with its interval by selector and N, as `ponder report` prints it."""
+    heads = ("selector", "N", "accuracy", "95 % interval", "first N", "tokens")
+    table = _table(visible(run.name), heads)
+    for selector, curve in run.summary.curves.items():
+        first = run.summary.first_n.get(selector, {})
+        for place, (n, point) in enumerate(sorted(curve.items())):
+            table.add_row(
+                SELECTOR_LABELS.get(selector, selector) if place == 0 else "",
+                str(n),
+                share(point.accuracy),
+                interval(point.ci_low, point.ci_high),
+                share(first.get(n)),
+                count(point.tokens),
+                end_section=place == len(curve) - 1,
+            )
+    return table
+
+
+def method_table(rows: Sequence[MethodRow], title: str = "") -> Table:
+    """Methods side by side, as the demo ends; costs are means a problem."""
+    heads = ("method", "accuracy", "95 % interval", "generated", "verifier", "seconds")
+    table = _table(visible(title), heads)
+    for row in rows:
+        costs = (count(cost) for cost in (row.generated, row.verifier, row.seconds))
+        name = Text(visible(row.name))
+        table.add_row(name, share(row.accuracy), interval(row.low, row.high), *costs)
+    return table
+
+
+def run_report(run: RunView) -> RenderableType:
+    """What `ponder report RUN` prints: the curves, the counts, and the warnings."""
+    summary = run.summary
+    graded = " by the imported grades" if summary.grades == "imported" else ""
+    problems = "problem" if summary.n_problems == 1 else "problems"
+    parts = [f"{summary.n_problems} {problems}{graded}"]
+    parts += [f"{summary.failed} failed"] if summary.failed else []
+    parts += [f"truncated {share(summary.truncated)}", f"unanswered {share(summary.unanswered)}"]
+    return Group(curve_table(run), Text(", ".join(parts)), warning_lines([run]))
+
+
+def warning_lines(runs: Sequence[RunView]) -> RenderableType:
+    """A line for each share of ruined samples above the limit; nothing when there is none."""
+    lines = [f"Warning: {visible(line)}" for run in runs for line in warnings(run)]
+    if not lines:
+        return Group()
+    limit = f"(more than {WARNING_SHARE:.0%} of samples: the comparison may be ruined)"
+    return Text("\n".join([*lines, limit]), style="yellow")
+
+
+def _table(title: str, heads: Sequence[str]) -> Table:
+    shown = Text(title, style="bold") if title else None
+    table = Table(title=shown, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place else "left", no_wrap=place > 0)
+    return table

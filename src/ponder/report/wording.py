@@ -1,0 +1,23 @@
+"""How numbers are written, the same in the terminal and on the page; None is "-", never 0."""
+
+from __future__ import annotations
+
+
+def share(value: float | None) -> str:
+    """0.475 as "47.5 %"."""
+    return "-" if value is None else f"{value * 100:.1f} %"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """0.41 and 0.541 as "41.0 to 54.1"."""
+    return "-" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}"
+
+
+def count(value: float | None) -> str:
+    """A count or a mean in few characters: 0, 1.25, 612, 12.4k, 3.1M."""
+    if value is None:
+        return "-"
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if value >= size * 0.9995:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
