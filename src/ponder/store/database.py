@@ -1,0 +1,155 @@
+"""The SQLite file of a run: its tables, how it is opened, and its errors in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ponder.errors import StoreError
+
+SCHEMA_VERSION = 1
+"""Written as SQLite's `user_version`; a file of a higher one is refused."""
+APPLICATION_ID = 0x706F6E64
+"""The letters "pond": tells a run from any other SQLite file."""
+DATABASE_NAME = "run.sqlite"
+
+SCHEMA = (
+    # What was asked, under which settings.
+    "CREATE TABLE study (content TEXT NOT NULL) STRICT",
+    "CREATE TABLE openings (id INTEGER PRIMARY KEY, opened TEXT NOT NULL, host TEXT NOT NULL,"
+    " provenance TEXT) STRICT",
+    "CREATE TABLE examples (position INTEGER PRIMARY KEY, problem_id TEXT NOT NULL UNIQUE,"
+    " record BLOB NOT NULL) STRICT",
+    # What happened: the truth.
+    "CREATE TABLE calls (id INTEGER PRIMARY KEY, problem_id TEXT NOT NULL, path TEXT NOT NULL,"
+    " kind TEXT NOT NULL, identity TEXT NOT NULL, request TEXT NOT NULL, content BLOB NOT NULL,"
+    " failed INTEGER NOT NULL) STRICT",
+    "CREATE INDEX calls_by_problem ON calls (problem_id)",
+    # `digest` is derived from `record`.
+    "CREATE TABLE traces (problem_id TEXT PRIMARY KEY, digest TEXT NOT NULL,"
+    " record BLOB NOT NULL) STRICT",
+    "CREATE TABLE grades (grader TEXT NOT NULL, problem_id TEXT NOT NULL, path TEXT NOT NULL,"
+    " correct INTEGER NOT NULL, PRIMARY KEY (grader, problem_id, path)) STRICT, WITHOUT ROWID",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full: free space and run again; what was committed is kept",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a copy, or start in another folder",
+    sqlite3.SQLITE_NOTADB: "this is no run's file, or it is damaged: choose another folder",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: check the folder's permissions",
+    sqlite3.SQLITE_READONLY: "the file cannot be written: check the folder's permissions",
+}
+
+Row = tuple[object, ...]
+
+
+def in_words(error: Exception, path: Path) -> str:
+    """One line that names the file and the mend."""
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"{path}: {_ADVICE[sqlite3.SQLITE_FULL] if full else error.strerror or error}"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte of an extended code
+    return f"{path}: {_ADVICE.get(code, error)}"
+
+
+@contextmanager
+def stated(path: Path) -> Iterator[None]:
+    """Turn errors of the database and of the file system into StoreError."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(in_words(error, path)) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has rolled back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def connect_writing(path: Path) -> sqlite3.Connection:
+    """The writing connection; makes the file if there is none. The caller holds the run's lock.
+
+    A power loss costs the last transactions, never the file: WAL with `synchronous = NORMAL`.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables:
+            _check(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if not tables:
+            with transaction(connection):
+                for statement in SCHEMA:
+                    connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; it sees what is committed, also while a writer runs."""
+    if not path.is_file():
+        raise StoreError(f"{path.parent} is no run: it has no {path.name}")
+    # Beside a WAL file SQLite needs a shared one; where it cannot be made, nothing changes either.
+    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} is an SQLite file, but no run's: choose another folder")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {version}, this ponder reads up to {SCHEMA_VERSION}: "
+            "update ponder"
+        )
+
+
+class Database:
+    """Reads one run's file, from any thread."""
+
+    def __init__(self, path: Path, before_reading: Callable[[], None] | None = None) -> None:
+        self.path = path
+        self._before_reading = before_reading
+        with stated(path):
+            self._connection = connect_reading(path)
+
+    def rows(self, sql: str, *values: str) -> list[Row]:
+        """All rows of a query, once what was written before it is committed."""
+        if self._before_reading is not None:
+            self._before_reading()
+        return self.committed_rows(sql, *values)
+
+    def committed_rows(self, sql: str, *values: str) -> list[Row]:
+        """All rows of a query as of the last transaction: waits for no write."""
+        with stated(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Free the connection; a second call does nothing."""
+        self._connection.close()

@@ -1,0 +1,123 @@
+"""The one thread that writes to a run's file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from ponder.errors import StoreError
+from ponder.store.database import in_words, transaction
+
+RECORDS_PER_TRANSACTION = 200
+SECONDS_PER_TRANSACTION = 0.1
+
+Storable = str | int | bytes | None
+Done = Callable[[StoreError | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A statement for each of some rows; never divided over two transactions."""
+
+    sql: str
+    rows: Sequence[tuple[Storable, ...]]
+    done: Done | None = None
+    """Called from the writer's thread: None once committed, else why it is lost."""
+    hurry: bool = False
+    """Ends the transaction at once instead of waiting for more."""
+
+
+class Writer:
+    """Owns the writing connection and commits what is submitted, in order.
+
+    A transaction closes at 200 records or 100 ms after its first. The first error, a full disk
+    for instance, ends the writing: all that was not committed is reported lost, and every later
+    call raises StoreError with the same line.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self._failure: str | None = None
+        self._closing = False
+        self._gate = threading.Lock()
+        # A daemon: a store that nobody closed must not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._work, name="run-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write) -> None:
+        """Queue a write; returns at once. Raises StoreError if the writing has failed or ended."""
+        self._raise_failure()
+        with self._gate:  # nothing may queue up behind the end
+            if self._closing:
+                raise StoreError(f"{self._path}: the run is closed")
+            self._queue.put(write)
+
+    def flush(self) -> None:
+        """Wait until all that was submitted is committed. Raises StoreError if it cannot be."""
+        if not self._closing:
+            committed = threading.Event()
+            self.submit(Write("", (), done=lambda _: committed.set(), hurry=True))
+            committed.wait()
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Commit what is queued and end. Raises StoreError if anything was lost."""
+        with self._gate:
+            if not self._closing:
+                self._closing = True
+                self._queue.put(None)
+        self._thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise StoreError(self._failure)
+
+    def _work(self) -> None:
+        more = True
+        while more:
+            batch, more = self._collect()
+            self._commit(batch)
+        self._connection.close()
+
+    def _collect(self) -> tuple[list[Write], bool]:
+        """The writes of the next transaction, and whether more can follow."""
+        batch: list[Write] = []
+        records, wait = 0, None
+        deadline = 0.0
+        while records < RECORDS_PER_TRANSACTION:
+            try:
+                write = self._queue.get(timeout=wait)
+            except Empty:
+                break
+            if write is None:
+                return batch, False
+            batch.append(write)
+            records += len(write.rows)
+            if write.hurry:
+                break
+            now = time.monotonic()
+            deadline = deadline or now + SECONDS_PER_TRANSACTION
+            wait = max(0.0, deadline - now)
+        return batch, True
+
+    def _commit(self, batch: Sequence[Write]) -> None:
+        changes = [write for write in batch if write.rows]
+        if changes and self._failure is None:
+            try:
+                with transaction(self._connection):
+                    for write in changes:
+                        for row in write.rows:
+                            self._connection.execute(write.sql, row)
+            except (sqlite3.Error, ValueError) as error:  # ValueError: text that is no UTF-8
+                self._failure = in_words(error, self._path)
+        for write in batch:
+            if write.done is not None:
+                write.done(None if self._failure is None else StoreError(self._failure))
