@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from ponder.errors import PonderError, VerifierError
+from ponder.errors import EngineError, VerifierError
 from ponder.session.calls import pack_scores, score_request, unpack_scores
 from ponder.session.options import SessionOptions
 from ponder.store.base import CallKey, CallLog
@@ -95,7 +95,7 @@ class Scoring:
         """The verifier's answers, with every kind of failure turned into a `ScoreFailure`."""
         try:
             scores = await verifier.score(self._problem, prefixes)
-        except (PonderError, OSError) as error:
+        except (VerifierError, EngineError, OSError) as error:
             return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
         if len(scores) != len(prefixes):
             reason = f"{verifier.info.name} gave {len(scores)} scores for {len(prefixes)} prefixes"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 from itertools import count
+from typing import Final
+
+_LAST: Final = sys.maxsize
+"""The rank of the problems not yet open."""
 
 
 class Slots:
@@ -21,6 +26,7 @@ class Slots:
         self._used = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
         self._arrival = count()
+        self._expected: dict[int, asyncio.Event] = {}
 
     @property
     def limit(self) -> int:
@@ -34,6 +40,8 @@ class Slots:
 
     async def acquire(self, rank: int, most: int) -> int:
         """Wait for at least one slot; returns how many of the `most` wanted there were."""
+        if rank in self._expected:
+            self._expected.pop(rank).set()
         if self.free:
             return self._take(most)
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -49,6 +57,19 @@ class Slots:
         """Give slots back."""
         self._used -= count
         self._serve()
+
+    async def vacancy(self) -> None:
+        """Wait until a slot is free that no open problem wants."""
+        await self.acquire(_LAST, 1)
+        self.release()
+
+    async def asked(self, rank: int, or_done: asyncio.Future[None]) -> None:
+        """Wait until the problem of this rank first wants a slot, or is done without one."""
+        asked = self._expected.setdefault(rank, asyncio.Event())
+        waiting = asyncio.ensure_future(asked.wait())
+        await asyncio.wait([waiting, or_done], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        self._expected.pop(rank, None)
 
     def resize(self, limit: int) -> None:
         """Another limit from now on; what runs over it ends by itself."""

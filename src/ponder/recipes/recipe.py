@@ -1,0 +1,156 @@
+"""A recipe: `[study]` decides results, `[host]` says where and how fast."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ponder.budget import Budget
+from ponder.errors import UsageError
+from ponder.search.selection import Aggregation
+from ponder.types import Sampling
+
+Knob = bool | int | float | str
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplingSettings(_Table):
+    """How samples are drawn; the fields of `Sampling`, each with a default for reasoning."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Annotated[int, Field(ge=1)] = 2048
+    max_step_tokens: Annotated[int, Field(ge=1)] | None = None
+    separator: Annotated[str, Field(min_length=1)] = "\n\n"
+    """Ends a step; also splits whole solutions for verifiers that score steps."""
+    stop: tuple[str, ...] = ()
+    """Strings that end a solution."""
+
+    def sampling(self) -> Sampling:
+        """As strategies take it."""
+        return Sampling(**self.model_dump())
+
+
+class Study(_Table):
+    """What decides results."""
+
+    dataset: str = ""
+    """A file, or the name of a data set."""
+    engine: Literal["embedded", "openai", "scripted"] = "embedded"
+    model: str | None = None
+    """A file, a folder, or a name that the engine knows; None is the engine's own default."""
+    strategy: str = "sample"
+    n: Annotated[int, Field(ge=1)] = 4
+    verifier: str | None = None
+    """A registered name, or `module:function`."""
+    seed: int = 0
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """The first so many problems."""
+    ids: tuple[str, ...] = ()
+    """Only these problems."""
+    map: dict[str, str] = {}
+    """Our field names to the data set's: `{problem = "question"}`."""
+    prompt: str = "plain"
+    """A prompt that ships, or a file."""
+    answer: str = "math"
+    """What an answer is: math, choice or text."""
+    selector: str | None = None
+    """None: the strategy's own."""
+    aggregation: Aggregation | None = None
+    """None: the strategy's own."""
+    sampling: SamplingSettings = SamplingSettings()
+    budget: dict[str, float] = {}
+    """By kind: generations, generated_tokens, total_tokens, seconds."""
+    equal_tokens: str | None = None
+    """A run: each problem's budget is the generated tokens that it spent there."""
+    knobs: dict[str, Knob] = {}
+    """The strategy's other knobs, by their names."""
+    verifier_knobs: dict[str, Knob] = {}
+    """The verifier's knobs, by their names; for `mix`, weights by verifier name."""
+
+    @field_validator("budget")
+    @classmethod
+    def _known_budgets(cls, value: dict[str, float]) -> dict[str, float]:
+        try:
+            Budget.parse(f"{kind}={number:g}" for kind, number in value.items())
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    def budgets(self) -> Budget:
+        """The budget of every problem."""
+        return Budget.parse(f"{kind}={number:g}" for kind, number in self.budget.items())
+
+
+class Host(_Table):
+    """Where a run runs and how fast; may differ from one time to the next."""
+
+    slots: Annotated[int, Field(ge=1)] | None = None
+    """Sequences at once; None: what the engine suggests."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Of the embedded engine; None: all cores."""
+    cache_gb: Annotated[float, Field(gt=0)] = 1.0
+    """Key-value cache of the embedded engine."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Of an OpenAI-compatible server."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key."""
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds without an answer after which a request fails."""
+    chat_template: str | None = None
+    """A Jinja template, or a file of one, for a server that does not tell its own."""
+
+
+class Recipe(_Table):
+    """The whole configuration of a run."""
+
+    study: Study = Study()
+    host: Host = Host()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a TOML file; raises UsageError in one line that names file and key."""
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read recipe {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} is not TOML: {error}") from None
+        return cls.checked(content, str(path))
+
+    @classmethod
+    def checked(cls, content: Mapping[str, Any], where: str = "recipe") -> Self:
+        """A recipe from plain data; raises UsageError in one line that names the key."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise UsageError(f"{where}: {_first(error)}") from None
+
+    def changed(self, study: Mapping[str, Any], host: Mapping[str, Any]) -> Self:
+        """The recipe with some values replaced; tables are merged."""
+        content = self.model_dump()
+        for table, values in (("study", study), ("host", host)):
+            for key, value in values.items():
+                known = content[table].get(key)
+                merged = {**known, **value} if isinstance(known, dict) else value
+                content[table][key] = merged
+        return type(self).checked(content, "command line")
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong: the key, why, and the value."""
+    details = error.errors()[0]
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"unknown key `{key}`"
+    reason = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = "" if details["type"] == "value_error" else f", got {details['input']!r}"
+    return f"`{key}` {reason}{value}"

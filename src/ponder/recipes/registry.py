@@ -1,0 +1,132 @@
+"""Parts by name: a new strategy, engine or verifier is one file and one line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from ponder.engines.base import Engine
+from ponder.engines.scripted import ScriptedEngine
+from ponder.errors import UsageError
+from ponder.recipes.recipe import Host, Recipe, Study
+from ponder.search.selection import SELECTORS
+from ponder.strategies.base import Strategy
+from ponder.strategies.beam_search import BeamSearch
+from ponder.strategies.dvts import DiverseVerifierTreeSearch
+from ponder.strategies.sample import RepeatedSampling
+from ponder.strategies.self_refine import SelfRefine
+from ponder.verifiers.arithmetic import ArithmeticVerifier
+from ponder.verifiers.base import Verifier
+from ponder.verifiers.confidence import ConfidenceVerifier
+from ponder.verifiers.function import FunctionVerifier
+from ponder.verifiers.mix import MixVerifier
+from ponder.verifiers.random import RandomVerifier
+
+STRATEGIES: Mapping[str, type[Any]] = {
+    kind.name: kind
+    for kind in (RepeatedSampling, BeamSearch, DiverseVerifierTreeSearch, SelfRefine)
+}
+
+VERIFIERS: Mapping[str, type[Any]] = {
+    "arithmetic": ArithmeticVerifier,
+    "confidence": ConfidenceVerifier,
+    "random": RandomVerifier,
+}
+
+
+def strategy_of(study: Study) -> Strategy:
+    """The study's strategy with its knobs; raises UsageError naming an unknown name or knob."""
+    kind = STRATEGIES.get(study.strategy)
+    if kind is None:
+        raise UsageError(f"unknown strategy {study.strategy!r}: use one of {_names(STRATEGIES)}")
+    known = {field.name for field in fields(kind)} - {"n", "sampling", "selector", "aggregation"}
+    knobs: dict[str, Any] = _known_knobs(study.strategy, study.knobs, known)
+    if study.selector is not None:
+        if study.selector not in SELECTORS:
+            raise UsageError(f"unknown selector {study.selector!r}: use one of {_names(SELECTORS)}")
+        knobs["selector"] = study.selector
+    if study.aggregation is not None:
+        knobs["aggregation"] = study.aggregation
+    strategy: Strategy = kind(n=study.n, sampling=study.sampling.sampling(), **knobs)
+    if strategy.selector != "majority" and study.verifier is None:
+        raise UsageError(
+            f"{study.strategy} with selector {strategy.selector!r} needs scores: name a "
+            f"`verifier`, one of {_names(VERIFIERS)}, mix or module:function"
+        )
+    return strategy
+
+
+def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
+    """The verifier of that name with its knobs; `module:function` is a user's own."""
+    if ":" in name:
+        return FunctionVerifier(name, **knobs)
+    if name == "mix":
+        parts = [(verifier_of(part, {}), float(weight)) for part, weight in knobs.items()]
+        return MixVerifier(parts)
+    kind = VERIFIERS.get(name)
+    if kind is None:
+        raise UsageError(
+            f"unknown verifier {name!r}: use one of {_names(VERIFIERS)}, mix or module:function"
+        )
+    known = {field.name for field in fields(kind)}
+    verifier: Verifier = kind(**_known_knobs(name, knobs, known))
+    return verifier
+
+
+def _known_knobs(owner: str, knobs: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    for knob in knobs:
+        if knob not in known:
+            raise UsageError(f"{owner} has no knob {knob!r}: it has {', '.join(sorted(known))}")
+    return dict(knobs)
+
+
+def _names(registry: Mapping[str, object]) -> str:
+    return ", ".join(registry)
+
+
+async def open_engine(recipe: Recipe, announce: Callable[[str], None]) -> Engine:
+    """The recipe's engine, ready for use; `announce` is told of what takes long."""
+    study, host = recipe.study, recipe.host
+    if study.engine == "scripted":
+        return ScriptedEngine(_script(study.model), slots=host.slots or 64)
+    if study.engine == "openai":
+        return await _open_openai(study, host)
+    from ponder.engines.embedded import EmbeddedEngine
+
+    return await EmbeddedEngine.open(
+        study.model,
+        slots=host.slots or 64,
+        cache_gb=host.cache_gb,
+        threads=host.threads,
+        announce=announce,
+    )
+
+
+async def _open_openai(study: Study, host: Host) -> Engine:
+    from ponder.engines.openai import OpenAIEngine
+
+    if study.model is None:
+        raise UsageError("the engine `openai` needs a `model`: the name that the server knows")
+    return await OpenAIEngine.open(
+        host.base_url,
+        study.model,
+        api_key_env=host.api_key_env,
+        concurrency=host.slots or 32,
+        timeout=host.timeout,
+        chat_template=host.chat_template,
+    )
+
+
+def _script(model: str | None) -> Any:
+    """The function `module:name` that plays the scripted engine."""
+    module, _, name = (model or "").partition(":")
+    if not name:
+        raise UsageError(
+            f"the engine `scripted` needs `model` = module:function, got {model or 'nothing'!r}"
+        )
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"cannot load the script {model!r}: {error}") from None

@@ -1,0 +1,162 @@
+"""Many problems: opens them as slots come free, resumes, replays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ponder.answers.base import AnswerKind
+from ponder.answers.remembered import RememberedAnswers
+from ponder.budget import Budget
+from ponder.engines.base import Engine
+from ponder.errors import PonderError
+from ponder.session import Observer, ProblemSession, SessionOptions, Slots
+from ponder.store.base import CallLog
+from ponder.store.reading import RunReader
+from ponder.store.run import RunStore
+from ponder.strategies.base import Strategy
+from ponder.trace import Trace
+from ponder.types import Problem
+from ponder.verifiers.base import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is done to each problem of a run."""
+
+    strategy: Strategy
+    engine: Engine
+    verifiers: Sequence[Verifier]
+    answers: AnswerKind
+    options: SessionOptions = SessionOptions()
+    budget: Callable[[str], Budget] | None = None
+    """The budget of a problem by its id, where problems have budgets of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One problem, how to solve it, and where its trace goes."""
+
+    problem: Problem
+    method: Method
+    store: RunStore
+
+
+class RunObserver(Observer, Protocol):
+    """A live view of a whole run."""
+
+    def on_problem_done(self, problem_id: str, trace: Trace) -> None:
+        """A problem's trace is committed."""
+        ...
+
+
+async def solve(
+    problem: Problem,
+    method: Method,
+    log: CallLog,
+    slots: Slots,
+    *,
+    rank: int = 0,
+    observer: Observer | None = None,
+) -> Trace:
+    """Solve one problem; the log answers what it knows already."""
+    options = replace(method.options, rank=rank)
+    if method.budget is not None:
+        options = replace(options, budget=method.budget(problem.id))
+    async with (
+        unwrapped(),
+        ProblemSession(
+            problem,
+            method.engine,
+            method.verifiers,
+            method.answers,
+            log,
+            slots,
+            options,
+            observer,
+        ) as session,
+    ):
+        return await method.strategy.solve(problem, session)
+
+
+async def run(
+    jobs: Iterable[Job],
+    slots: Slots,
+    *,
+    observer: RunObserver | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Solve all jobs, the first ones first, a new one opened only while slots are free.
+
+    Setting `stop` opens no further problem and lets the open ones end. Raises the first error that
+    is not a recorded failure; what was finished before is kept.
+    """
+    async with unwrapped(), asyncio.TaskGroup() as group:
+        for rank, job in enumerate(jobs):
+            await job.store.recall(job.problem.id)
+            await slots.vacancy()
+            if stop is not None and stop.is_set():
+                return
+            task = group.create_task(_finish(job, slots, rank, observer))
+            await slots.asked(rank, task)
+
+
+async def _finish(job: Job, slots: Slots, rank: int, observer: RunObserver | None) -> None:
+    trace = await solve(job.problem, job.method, job.store.log, slots, rank=rank, observer=observer)
+    await job.store.finish(trace)
+    if observer is not None:
+        observer.on_problem_done(job.problem.id, trace)
+
+
+def unfinished(store: RunReader, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems left to do: those without a trace, and those whose samples all failed."""
+    done = {trace.problem_id for trace in store.traces() if not all_failed(trace)}
+    return [problem for problem in problems if problem.id not in done]
+
+
+def all_failed(trace: Trace) -> bool:
+    """Every sample of the problem failed."""
+    return bool(trace.nodes) and all(node.error is not None for node in trace.nodes)
+
+
+async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace, Trace]]:
+    """Each finished problem's trace, and the trace that its recorded calls give now.
+
+    `method` has the strategy of the run and a `ReplayEngine`; nothing is generated, scored or
+    parsed. Raises ReplayError where a call is not recorded.
+    """
+    for example in store.examples():
+        if example.problem.id not in store.finished():
+            continue
+        kept = store.trace(example.problem.id)
+        await asyncio.to_thread(store.log.load, kept.problem_id)
+        known = [candidate.answer for candidate in kept.candidates if candidate.answer]
+        again = replace(
+            method,
+            answers=RememberedAnswers(method.answers, known),
+            options=replace(method.options, failures_from_log=True),
+        )
+        yield kept, await solve(example.problem, again, store.log, Slots(1))
+
+
+@asynccontextmanager
+async def unwrapped() -> AsyncIterator[None]:
+    """Raise the first error of ponder instead of the group of task groups that it came in."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = group.subgroup(PonderError)
+        if errors is None:
+            raise
+        raise first_error(errors) from None
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception inside nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
