@@ -9,7 +9,7 @@ RESULTS := .results
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
-CORE := */ponder/search/*,*/ponder/budget.py,*/ponder/trace.py,*/ponder/session*,*/ponder/answers/*
+CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/session/*,src/ponder/answers/*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

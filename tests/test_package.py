@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ def test_what_a_module_exports_exists_and_is_documented(name: str) -> None:
     assert module.__doc__, f"{name} has no docstring"
     for exported in getattr(module, "__all__", ()):
         thing = getattr(module, exported)
-        if callable(thing):
+        if inspect.isclass(thing) or inspect.isfunction(thing):
             assert thing.__doc__, f"{name}.{exported} has no docstring"
 
 
