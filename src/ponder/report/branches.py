@@ -14,6 +14,25 @@ State = Literal["won", "path", "kept", "pruned", "failed", "open"]
 """The chosen solution's end, a step on the way to it, kept, pruned, failed, or none of these."""
 
 
+_JUDGED: Mapping[str, State] = {
+    "kept": "kept",
+    "pruned": "pruned",
+    "chosen": "kept",
+    "finished": "kept",
+    "accepted": "kept",
+}
+"""What a decision makes of its nodes; the last one holds: a pruned sibling may be a candidate."""
+
+STATE_WORDS: Mapping[State, str] = {
+    "won": "chosen",
+    "path": "winning path",
+    "kept": "kept",
+    "pruned": "pruned",
+    "failed": "failed",
+    "open": "",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredStep:
     """A piece of a node's text and the score it got; None: no score for it alone."""
@@ -138,14 +157,12 @@ def _preorder(hangs_from: Mapping[NodePath, NodePath | None]) -> list[NodePath]:
 def _state(
     node: Node, decisions: list[Decision], chosen: NodePath | None, winners: frozenset[NodePath]
 ) -> State:
-    kinds = {decision.kind for decision in decisions}
     if node.path in winners:
         return "won" if node.path == chosen else "path"
     if node.error is not None:
         return "failed"
-    if "pruned" in kinds:
-        return "pruned"
-    return "kept" if kinds & {"kept", "chosen", "finished", "accepted"} else "open"
+    judged = [_JUDGED[decision.kind] for decision in decisions if decision.kind in _JUDGED]
+    return judged[-1] if judged else "open"
 
 
 def _scored(node: Node, parent: Node | None) -> tuple[tuple[ScoredStep, ...], float | None]:

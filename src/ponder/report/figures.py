@@ -144,17 +144,19 @@ def _whisker(frame: _Frame, mark: Mark, x: float) -> str:
 
 
 def _shifts(lines: Sequence[Series]) -> list[float]:
-    """Pixels to the side for lone points that would hide each other."""
+    """Pixels to the side for lone points that would hide each other or a line's mark."""
     lone = [line.marks[0].x if len(line.marks) == 1 else None for line in lines]
+    taken = {mark.x for line in lines if len(line.marks) > 1 for mark in line.marks}
     shared = Counter(lone)
     seen: Counter[float] = Counter()
     shifts = []
     for x in lone:
-        shift = 0.0
-        if x is not None:
-            shift = (seen[x] - (shared[x] - 1) / 2) * 12
-            seen[x] += 1
-        shifts.append(shift)
+        if x is None:
+            shifts.append(0.0)
+            continue
+        start = 1.0 if x in taken else (1 - shared[x]) / 2
+        shifts.append((start + seen[x]) * 12)
+        seen[x] += 1
     return shifts
 
 

@@ -47,8 +47,8 @@ def lede(runs: Sequence[RunView]) -> str:
 
 
 def warning_list(runs: Sequence[RunView]) -> str:
-    """A notice a run with too many ruined samples; empty when none has."""
-    lines = [f"<li>{text(line)}</li>" for run in runs for line in warnings(run)]
+    """A notice of too many ruined samples; empty when no run has them."""
+    lines = [f"<li>{text(line)}</li>" for line in warnings(runs)]
     return f'<ul class="warnings" role="alert">{"".join(lines)}</ul>' if lines else ""
 
 

@@ -68,7 +68,7 @@ function score(name, value, withName) {
 
 // A node of the tree
 
-const STATES = { won: "chosen", path: "on the way to it", kept: "kept", pruned: "pruned", failed: "failed", open: "" };
+const STATES = { won: "chosen", path: "winning path", kept: "kept", pruned: "pruned", failed: "failed", open: "" };
 const ENDINGS = { length: "cut at the token limit", step_length: "step cut at its limit", aborted: "aborted" };
 
 function said(node) {
@@ -82,9 +82,8 @@ function said(node) {
       if (left <= 0) break;
       const shown = text.length > left ? `${text.slice(0, left)}…` : text;
       left -= text.length;
-      const body = shown.replace(/\n+$/, "");
       const chip = value === null || left < 0 ? null : score(name, value, false);
-      pieces.push(make("span", "piece", body, chip, shown.slice(body.length)));
+      pieces.push(make("div", "piece", shown.replace(/^\n+|\s+$/g, ""), chip));
     }
     element.replaceChildren(...pieces);
   };
@@ -197,7 +196,7 @@ function search(data, which) {
 // One problem
 
 function answers(data, show) {
-  const head = ["method", "answer", "", "generated tokens", "verifier tokens", "seconds"];
+  const head = ["method", "answer", "graded", "generated tokens", "verifier tokens", "seconds"];
   const body = make("tbody", "");
   data.methods.forEach((method, which) => {
     if (!method) return;

@@ -29,10 +29,12 @@ class Scale:
 
 
 def accuracy_range(values: Iterable[float]) -> tuple[float, float]:
-    """Round bounds, multiples of 0.1, that hold all `values` (0 to 1) and span at least 0.2."""
+    """Round bounds that hold all `values` (0 to 1) and span at least 0.2."""
     drawn = list(values) or [0.0, 1.0]
-    low = math.floor(max(0.0, min(drawn)) * 10 + 1e-9) / 10
-    high = math.ceil(min(1.0, max(drawn)) * 10 - 1e-9) / 10
+    least, most = max(0.0, min(drawn)), min(1.0, max(drawn))
+    step = 0.1 if most - least <= 0.5 else 0.2
+    low = math.floor(least / step + 1e-9) * step
+    high = min(1.0, math.ceil(most / step - 1e-9) * step)
     if high - low < _LEAST_SPAN:
         high = min(1.0, low + _LEAST_SPAN)
         low = max(0.0, high - _LEAST_SPAN)
@@ -40,8 +42,8 @@ def accuracy_range(values: Iterable[float]) -> tuple[float, float]:
 
 
 def accuracy_ticks(low: float, high: float) -> list[float]:
-    """At most six round accuracies from `low` to `high`."""
-    step = next(step for step in (0.05, 0.1, 0.2) if (high - low) / step < 6)
+    """At most eight round accuracies from `low` to `high`, both included."""
+    step = next(step for step in (0.05, 0.1, 0.2) if (high - low) / step < 7 + 1e-9)
     count = math.floor((high - low) / step + 1e-9)
     return [round(low + index * step, 4) for index in range(count + 1)]
 
@@ -50,7 +52,7 @@ def log_range(values: Iterable[float]) -> tuple[float, float]:
     """Bounds of a logarithmic axis with air around all `values`, which are above 0."""
     drawn = list(values) or [1.0]
     low, high = min(drawn), max(drawn)
-    air = max((high / low) ** 0.08, 1.15 if high > low else 2.0)
+    air = max((high / low) ** 0.1, 1.15 if high > low else 2.0)
     return low / air, high * air
 
 

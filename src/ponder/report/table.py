@@ -63,7 +63,7 @@ def run_report(run: RunView) -> RenderableType:
 
 def warning_lines(runs: Sequence[RunView]) -> RenderableType:
     """A line for each share of ruined samples above the limit; nothing when there is none."""
-    lines = [f"Warning: {visible(line)}" for run in runs for line in warnings(run)]
+    lines = [f"Warning: {visible(line)}" for line in warnings(runs)]
     if not lines:
         return Group()
     limit = f"(more than {WARNING_SHARE:.0%} of samples: the comparison may be ruined)"

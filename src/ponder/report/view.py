@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
@@ -152,17 +152,21 @@ def method_row(run: RunView) -> MethodRow:
     )
 
 
-def warnings(run: RunView) -> tuple[str, ...]:
-    """One line for each share of ruined samples above `WARNING_SHARE`, with the mend."""
-    told = (
-        (run.summary.truncated, "samples end at max_tokens: raise --max-tokens"),
-        (run.summary.unanswered, "samples state no answer that could be read: look at the prompt"),
-    )
-    return tuple(
-        f"{run.name}: {share(ruined)} of {mend}"
-        for ruined, mend in told
-        if ruined is not None and ruined > WARNING_SHARE
-    )
+def warnings(runs: Sequence[RunView]) -> tuple[str, ...]:
+    """One line for each share of ruined samples above `WARNING_SHARE`, with the mend.
+
+    Runs that chose from the same samples share a line.
+    """
+    named: dict[str, list[str]] = {}
+    for run in runs:
+        told = (
+            (run.summary.truncated, "samples end at max_tokens: raise --max-tokens"),
+            (run.summary.unanswered, "samples state no answer that can be read: see the prompt"),
+        )
+        for ruined, mend in told:
+            if ruined is not None and ruined > WARNING_SHARE:
+                named.setdefault(f"{share(ruined)} of {mend}", []).append(run.name)
+    return tuple(f"{', '.join(names)}: {line}" for line, names in named.items())
 
 
 def _mean(traces: tuple[Trace, ...], cost: Callable[[Spent], float | None]) -> float | None:
