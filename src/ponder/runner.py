@@ -111,9 +111,9 @@ async def _finish(job: Job, slots: Slots, rank: int, observer: RunObserver | Non
         observer.on_problem_done(job.problem.id, trace)
 
 
-def unfinished(store: RunReader, problems: Iterable[Problem]) -> list[Problem]:
-    """The problems left to do: those without a trace, and those whose samples all failed."""
-    done = {trace.problem_id for trace in store.traces() if not all_failed(trace)}
+def unfinished(store: RunReader, problems: Iterable[Problem], n: int) -> list[Problem]:
+    """The problems left to do at `n`: without a trace, with one of another n, or all failed."""
+    done = {trace.problem_id for trace in store.traces() if trace.n == n and not all_failed(trace)}
     return [problem for problem in problems if problem.id not in done]
 
 

@@ -93,6 +93,8 @@ class Trace:
     """The selector that chose the answer."""
     stopped: Literal["complete", "budget", "deadline"] = "complete"
     """What ended the search."""
+    n: int = 0
+    """The strategy's n: samples, beams or chains asked for."""
 
     def digest(self) -> str:
         """SHA-256 of what the search did and found.

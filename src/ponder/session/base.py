@@ -18,6 +18,8 @@ class Finish(NamedTuple):
 
     strategy: str
     """The strategy's registered name."""
+    n: int
+    """The strategy's n."""
     solutions: Sequence[Sample]
     """Each becomes a candidate of the trace."""
     selector: str = "majority"

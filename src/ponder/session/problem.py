@@ -169,6 +169,7 @@ class ProblemSession:
             ),
             selector=finish.selector,
             stopped=self._stopped(),
+            n=finish.n,
         )
 
     def _stopped(self) -> Literal["complete", "budget", "deadline"]:

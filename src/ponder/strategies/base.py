@@ -16,6 +16,11 @@ class Strategy(Protocol):
     """Registered name, as in recipes and traces."""
 
     @property
+    def n(self) -> int:
+        """Samples, beams or chains."""
+        ...
+
+    @property
     def selector(self) -> str:
         """What chooses the answer unless told otherwise."""
         ...

@@ -99,4 +99,6 @@ class BeamSearch:
                 reason = f"{branch.shown}, finished and not among the best {self.n}"
                 session.record(Decision("pruned", (branch.path,), reason))
         solutions = [sample for index in kept if (sample := finished[index].sample)]
-        return await session.finish(Finish(self.name, solutions, self.selector, self.aggregation))
+        return await session.finish(
+            Finish(self.name, self.n, solutions, self.selector, self.aggregation)
+        )

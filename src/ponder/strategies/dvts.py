@@ -61,7 +61,9 @@ class DiverseVerifierTreeSearch:
                 for index, part in enumerate(parts)
             ]
         solutions = [leaf.sample for task in tasks for leaf in task.result() if leaf.sample]
-        return await session.finish(Finish(self.name, solutions, self.selector, self.aggregation))
+        return await session.finish(
+            Finish(self.name, self.n, solutions, self.selector, self.aggregation)
+        )
 
     async def _subtree(
         self, problem: Problem, part: AbstractContextManager[Session], first: int

@@ -43,4 +43,6 @@ class RepeatedSampling:
                 solutions.append(sample)
                 if session.verifiers:
                     scoring.create_task(session.score([sample.prefix]))
-        return await session.finish(Finish(self.name, solutions, self.selector, self.aggregation))
+        return await session.finish(
+            Finish(self.name, self.n, solutions, self.selector, self.aggregation)
+        )

@@ -69,6 +69,7 @@ class SelfRefine:
         return await session.finish(
             Finish(
                 self.name,
+                self.n,
                 [solution for chain in chains for solution in chain],
                 self.selector,
                 self.aggregation,
