@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x706F6E64
 """The letters "pond": tells a run from any other SQLite file."""
 DATABASE_NAME = "run.sqlite"
+_PATIENCE = 60.0
+"""Seconds to wait for another program's transaction, an SQLite shell's for instance."""
 
 SCHEMA = (
     # What was asked, under which settings.
@@ -85,7 +87,9 @@ def connect_writing(path: Path) -> sqlite3.Connection:
 
     A power loss costs the last transactions, never the file: WAL with `synchronous = NORMAL`.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+    )
     try:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables:
