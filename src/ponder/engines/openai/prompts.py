@@ -1,0 +1,93 @@
+"""Hands over a prefix, one class for each mode: as token ids, as text, or as messages."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ponder.engines.openai.requests import Prompt
+from ponder.engines.openai.templates import Opening, Template, Tokenizer
+from ponder.types import Message, Prefix, Step
+
+REMEMBERED = 1024
+"""Conversations that are kept rendered: a problem is rendered once, not once a step."""
+
+
+class Prompts(Protocol):
+    """Turns prefixes into prompts."""
+
+    async def render(self, prefix: Prefix) -> Prompt:
+        """The prompt that goes on with `prefix`. Raises PonderError where it cannot be made."""
+        ...
+
+
+class ChatPrompts:
+    """Messages, the steps as a last turn that the server goes on with."""
+
+    async def render(self, prefix: Prefix) -> Prompt:
+        """The conversation as it is."""
+        return Prompt.of_messages(
+            prefix.messages, prefix.text, retokenised=has_foreign_ids(prefix, None)
+        )
+
+
+class TextPrompts:
+    """Text: the conversation rendered by a template, then the steps' text."""
+
+    def __init__(self, template: Template) -> None:
+        self._openings = _Openings(template)
+
+    async def render(self, prefix: Prefix) -> Prompt:
+        """The server tokenises the whole of it."""
+        opening = await self._openings.of(prefix.messages)
+        assert isinstance(opening, str), "a template that gives ids goes with IdPrompts"
+        text = opening + prefix.text
+        return Prompt.of_text(text, retokenised=has_foreign_ids(prefix, None))
+
+
+class IdPrompts:
+    """Token ids: those that the server itself drew stay as they are."""
+
+    def __init__(self, template: Template, tokenizer: Tokenizer, fingerprint: str) -> None:
+        self._openings = _Openings(template)
+        self._tokenizer = tokenizer
+        self._fingerprint = fingerprint
+
+    async def render(self, prefix: Prefix) -> Prompt:
+        """Steps without ids of this tokenizer are tokenised, each by itself."""
+        opening = await self._openings.of(prefix.messages)
+        if isinstance(opening, str):
+            opening = await self._tokenizer.ids(opening, opening=True)
+        ids = list(opening)
+        for step in prefix.steps:
+            ids += await self._ids(step)
+        retokenised = has_foreign_ids(prefix, self._fingerprint)
+        return Prompt.of_ids(ids, retokenised=retokenised)
+
+    async def _ids(self, step: Step) -> tuple[int, ...]:
+        if step.token_ids is not None and step.tokenizer == self._fingerprint:
+            return step.token_ids
+        return await self._tokenizer.ids(step.text)
+
+
+def has_foreign_ids(prefix: Prefix, fingerprint: str | None) -> bool:
+    """Whether a step has ids, of another tokenizer, that cannot be handed over."""
+    return any(
+        step.token_ids is not None and (fingerprint is None or step.tokenizer != fingerprint)
+        for step in prefix.steps
+    )
+
+
+class _Openings:
+    """Rendered conversations, the last ones kept."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self._known: dict[tuple[Message, ...], Opening] = {}
+
+    async def of(self, messages: tuple[Message, ...]) -> Opening:
+        if messages not in self._known:
+            opening = await self._template.opening(messages)
+            while len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[messages] = opening
+        return self._known[messages]
