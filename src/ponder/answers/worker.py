@@ -1,0 +1,162 @@
+"""Worker processes that compute on untrusted input within limits of time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypedDict
+
+from ponder.errors import PonderError, UsageError
+
+START_SECONDS = 120.0
+"""How long a new process may take to import what it needs."""
+LATE_SECONDS = 5.0
+"""How long after its time limit a process may take to say that it was killed."""
+LEAST_MEMORY = 256
+"""Megabytes that a process needs to start."""
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ponder.answers.serving import main; main(sys.argv[2:])"
+)
+
+
+class Outcome(NamedTuple):
+    """What a call gave: a value, or why there is none."""
+
+    value: object
+    failed: str | None = None
+
+
+class _Message(TypedDict, total=False):
+    """A line from a worker process."""
+
+    id: int
+    value: object
+    failed: str
+    died: int
+
+
+class LimitedWorkers:
+    """Calls one function in processes that are killed when they take too long.
+
+    Processes start when they are needed, serve any event loop, and end with this process, however
+    it ends. One that was killed is replaced at the next call.
+    """
+
+    def __init__(
+        self, function: str, *, workers: int = 2, seconds: float = 5.0, memory_mb: int = 1024
+    ) -> None:
+        if workers < 1:
+            raise UsageError(f"`workers` must be at least 1, got {workers}")
+        if seconds <= 0:
+            raise UsageError(f"`seconds` must be over 0, got {seconds}")
+        if memory_mb < LEAST_MEMORY:
+            raise UsageError(f"`memory_mb` must be at least {LEAST_MEMORY}, got {memory_mb}")
+        self.seconds = seconds
+        self._command = (function, str(memory_mb))
+        self._idle: deque[_Process] = deque()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ponder-worker")
+        self._end = weakref.finalize(self, _shut_down, self._threads, self._idle)
+
+    async def call(self, *arguments: object) -> Outcome:
+        """Call the function with JSON values; its own errors are outcomes too.
+
+        Raises PonderError if no process can start.
+        """
+        return await asyncio.wrap_future(self._threads.submit(self._call, arguments))
+
+    def close(self) -> None:
+        """End the processes once the calls that run have ended; a second call does nothing."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._end()
+
+    def _call(self, arguments: tuple[object, ...]) -> Outcome:
+        try:
+            process = self._idle.pop()
+        except IndexError:
+            process = _Process(self._command)
+        outcome = process.call(arguments, self.seconds)
+        if process.alive:
+            self._idle.append(process)
+        return outcome
+
+
+class _Process:
+    """One worker process and the socket to it."""
+
+    def __init__(self, command: tuple[str, str]) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path), *command],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        self._unread = b""
+        self._calls = 0
+        self.alive = True
+        started = self._receive(time.monotonic() + START_SECONDS)
+        if started.get("value") != "ready":
+            self.end()
+            raise PonderError(f"a worker process cannot start: {started.get('failed')}")
+
+    def call(self, arguments: tuple[object, ...], seconds: float) -> Outcome:
+        """Ask and wait; a process that does not keep to its limit is at its end."""
+        self._calls += 1
+        request = {"id": self._calls, "arguments": arguments, "seconds": seconds}
+        deadline = time.monotonic() + seconds + LATE_SECONDS
+        try:
+            self._socket.settimeout(seconds)
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            answer = self._receive(deadline)
+            while answer.get("id", self._calls) != self._calls:
+                answer = self._receive(deadline)
+        except OSError as error:
+            self.end()
+            return Outcome(None, f"the worker process is gone ({error or type(error).__name__})")
+        died = answer.get("died")
+        failed = answer.get("failed") if died is None else _reason(died, seconds)
+        return Outcome(answer.get("value"), failed)
+
+    def end(self) -> None:
+        """Kill it and free its socket."""
+        self.alive = False
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+    def _receive(self, deadline: float) -> _Message:
+        """The next line; raises OSError when none comes."""
+        while b"\n" not in self._unread:
+            self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+            received = self._socket.recv(1 << 16)
+            if not received:
+                raise ConnectionResetError("it closed its socket")
+            self._unread += received
+        line, _, self._unread = self._unread.partition(b"\n")
+        message: _Message = json.loads(line)
+        return message
+
+
+def _reason(died: int, seconds: float) -> str:
+    """Why a server died that ended with this exit code, or minus this signal."""
+    if died == -signal.SIGALRM:
+        return f"took longer than {seconds:g} s"
+    ended = signal.Signals(-died).name if died < 0 else f"exit {died}"
+    return f"the worker process died ({ended})"
+
+
+def _shut_down(threads: ThreadPoolExecutor, idle: deque[_Process]) -> None:
+    threads.shutdown(wait=False, cancel_futures=True)
+    while idle:
+        idle.pop().end()
