@@ -17,6 +17,7 @@ from ponder.trace import Trace
 SHOWN_LINES = 12
 """Lines of one node's text before the rest is only counted."""
 
+_LONGEST_LABEL = 20
 _STYLES = {"won": "bold", "path": "bold", "pruned": "dim", "failed": "red"}
 _TEXT_STYLES = {**_STYLES, "path": ""}
 
@@ -34,10 +35,12 @@ class TraceTree:
         """The lines, each with the guides of the branches that go on below it."""
         yield from self._heading()
         drawn = branches(self.trace)
-        for branch, (first, rest) in zip(drawn, _guides(drawn, options.max_width), strict=True):
-            yield Text(first, style="dim") + _title(branch, self.run)
-            for line in self._body(branch, console, options.max_width - len(rest)):
-                yield Text(rest, style="dim") + line
+        for branch, (guide, rest) in zip(drawn, _guides(drawn, options.max_width), strict=True):
+            width = max(10, options.max_width - len(rest))
+            first, *more = _title(branch, self.run).wrap(console, width)
+            yield Text.assemble((guide, "dim"), first)
+            for line in (*more, *self._body(branch, console, width)):
+                yield Text.assemble((rest, "dim"), line)
 
     def _heading(self) -> Iterator[Text]:
         example = self.run.examples.get(self.trace.problem_id)
@@ -55,14 +58,14 @@ class TraceTree:
             text = Text(visible(step.text).strip("\n"), style=_TEXT_STYLES.get(branch.state, ""))
             if step.score is not None and len(branch.steps) > 1:
                 text = text + Text(" ") + _score("", step.score)
-            lines = list(text.wrap(console, max(10, width)) if text else ())
+            lines = list(text.wrap(console, width) if text else ())
             room = len(lines) if self.full else max(0, SHOWN_LINES - shown)
             yield from lines[:room]
             shown += len(lines)
         if not self.full and shown > SHOWN_LINES:
             yield Text(f"… {shown - SHOWN_LINES} more lines (--full shows them)", style="dim")
         for remark in _remarks(branch, self.run, self.trace):
-            yield from remark.wrap(console, max(10, width))
+            yield from remark.wrap(console, width)
 
 
 def _guides(drawn: Sequence[Branch], width: int) -> Iterator[tuple[str, str]]:
@@ -92,7 +95,9 @@ def _cut(guide: str, width: int) -> str:
 def _title(branch: Branch, run: RunView) -> Text:
     """Path, scores, state and cost of a node in one line."""
     style = _STYLES.get(branch.state, "")
-    parts = [Text(f" {path_label(branch.node.path)}", style=style)]
+    label = path_label(branch.node.path)
+    place = label if len(label) <= _LONGEST_LABEL else "…" + label[-_LONGEST_LABEL:]
+    parts = [Text(f" {place}", style=style)]
     for name, scores in branch.node.scores.items():
         parts.append(_score(clipped(name, 24) + " ", scores[-1] if scores else None, run, name))
     if STATE_WORDS[branch.state]:

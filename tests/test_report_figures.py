@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponder.report.escape import visible
+from ponder.report.figures import figure, legend
+from ponder.report.scales import (
+    Scale,
+    accuracy_range,
+    accuracy_ticks,
+    count_ticks,
+    decade_ticks,
+    log_range,
+)
+from ponder.report.series import baselines, series
+from ponder.report.view import Point, Summary
+from ponder.report.wording import count, interval, share
+from tests.report_samples import HOSTILE, demo_runs, hostile_run, pool_run, pool_summary, search_run
+
+accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+positive = st.lists(st.floats(1e-2, 1e7), min_size=1, max_size=8)
+
+
+@given(accuracies)
+def test_accuracy_axis_holds_all_values_and_never_magnifies_noise(values: list[float]) -> None:
+    low, high = accuracy_range(values)
+    assert 0 <= low <= min(values) + 1e-9
+    assert max(values) - 1e-9 <= high <= 1
+    assert high - low >= 0.2 - 1e-9
+    ticks = accuracy_ticks(low, high)
+    assert 3 <= len(ticks) <= 9
+    assert abs(ticks[0] - low) < 1e-9
+    assert abs(ticks[-1] - high) < 1e-9
+
+
+@given(positive)
+def test_log_axis_leaves_air_and_has_readable_ticks(values: list[float]) -> None:
+    low, high = log_range(values)
+    assert low < min(values)
+    assert max(values) < high
+    assert 1 <= len(decade_ticks(low, high)) <= 12
+    scale = Scale(low, high, 10, 20, logarithmic=True)
+    assert all(10 < scale(value) < 20 for value in values)
+
+
+def test_count_ticks_thin_from_the_largest_down() -> None:
+    assert count_ticks([4, 1, 2]) == [1, 2, 4]
+    assert count_ticks([2.0**k for k in range(9)]) == [1, 4, 16, 64, 256]
+
+
+def test_one_run_shows_each_selector_best_first_and_the_oracle_last() -> None:
+    lines = series([pool_run("pool", "majority")], "n")
+    assert [line.name for line in lines] == ["weighted", "best of N", "majority", "oracle"]
+    assert [line.bound for line in lines] == [False, False, False, True]
+    assert [mark.x for mark in lines[0].marks] == [1, 2, 4, 8]
+
+
+def test_several_runs_show_their_own_selector_and_one_oracle() -> None:
+    names = [line.name for line in series(demo_runs(), "tokens")]
+    assert sorted(names) == sorted(
+        ["majority", "best of N", "weighted", "beam search", "DVTS", "self-refine", "oracle"]
+    )
+
+
+def test_a_sweep_of_one_search_is_one_line() -> None:
+    runs = [
+        replace(
+            search_run(),
+            name=f"n={n}",
+            summary=Summary(n_problems=9, curves={"best_of_n": {n: Point(accuracy=n / 64)}}),
+        )
+        for n in (16, 4)
+    ]
+    (line,) = series(runs, "n")
+    assert line.name == "beam_search"
+    assert [mark.x for mark in line.marks] == [4, 16]
+
+
+def test_two_seeds_of_one_search_stay_two_points() -> None:
+    runs = [replace(search_run(), name=f"seed={seed}") for seed in (0, 1)]
+    assert [line.name for line in series(runs, "n")] == ["seed=0", "seed=1"]
+
+
+def test_baselines_are_greedy_and_one_candidate_at_random() -> None:
+    runs = demo_runs()
+    greedy, chance = baselines(runs)
+    assert (greedy.name, greedy.accuracy) == ("greedy", 0.33)
+    grades = runs[1].grades
+    assert abs(chance.accuracy - sum(grades.values()) / len(grades)) < 1e-9
+    assert baselines([replace(search_run(), grades={})]) == ()
+
+
+def test_figure_is_well_formed_and_says_what_it_shows() -> None:
+    runs = demo_runs()
+    lines, levels = series(runs, "n"), baselines(runs)
+    drawn = ET.fromstring(figure("n", lines, levels))
+    text = drawn.findtext("desc") or ""
+    assert "weighted reaches 56.5 %" in text
+    assert "greedy has 33.0 %" in text
+    assert len(drawn.findall(".//path[@class='mark']")) == sum(len(line.marks) for line in lines)
+    assert len([p for p in drawn.iter("path") if p.get("class", "").startswith("band ")]) == 4
+    assert len(drawn.findall(".//path[@class='whisker']")) == 3
+    tooltips = [title.text for title in drawn.findall(".//path/title")]
+    assert "majority, N = 8: 46.5 % (39.5 % to 53.5 %)" in tooltips
+
+
+def test_marks_stand_where_their_values_are() -> None:
+    lines = series([pool_run("pool", "majority")], "n")
+    drawn = ET.fromstring(figure("n", lines, ()))
+    places = [
+        tuple(map(float, re.findall(r"[\d.]+", mark.get("transform", ""))))
+        for mark in drawn.findall(".//g[@class='series colour-0']/path[@class='mark']")
+    ]
+    across = [x for x, _ in places]
+    assert across == sorted(across)
+    steps = {round(right - left, 0) for left, right in pairwise(across)}
+    assert len(steps) == 1, "doubling N is one step"
+    down = [y for _, y in places]
+    assert down == sorted(down, reverse=True), "more accurate is higher"
+
+
+def test_lone_points_at_one_n_do_not_hide_each_other() -> None:
+    drawn = ET.fromstring(figure("n", series(demo_runs(), "n"), ()))
+    lone = [
+        group.findall("path[@class='mark']")[0].get("transform", "")
+        for group in drawn.findall("g")
+        if len(group.findall("path[@class='mark']")) == 1
+    ]
+    assert len({place.split()[0] for place in lone}) == 3
+
+
+def test_untold_tokens_are_a_sentence_not_an_empty_figure() -> None:
+    summary = pool_summary().model_copy(
+        update={"curves": {"majority": {1: Point(accuracy=0.5, tokens=None)}}}
+    )
+    run = replace(pool_run("pool", "majority"), summary=summary)
+    assert figure("tokens", series([run], "tokens"), ()).startswith('<p class="absent">')
+
+
+def test_hostile_names_are_text_in_figures() -> None:
+    runs = [hostile_run(), search_run()]
+    drawn = ET.fromstring(figure("n", series(runs, "n"), baselines(runs)))
+    assert visible(HOSTILE) in (drawn.findtext("desc") or "")
+    assert "<script" not in legend(series(runs, "n"), baselines(runs))
+
+
+def test_numbers_are_written_shortly_and_the_untold_as_a_dash() -> None:
+    assert [count(v) for v in (0, 1.25, 612, 999.9, 12_400, 3_100_000, None)] == [
+        "0",
+        "1.25",
+        "612",
+        "1k",
+        "12.4k",
+        "3.1M",
+        "-",
+    ]
+    assert (share(0.475), share(None)) == ("47.5 %", "-")
+    assert (interval(0.41, 0.541), interval(None, 1)) == ("41.0 to 54.1", "-")
