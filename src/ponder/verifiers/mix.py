@@ -1,0 +1,109 @@
+"""A weighted mean of several verifiers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from math import fsum, inf
+
+from ponder.errors import EngineError, UsageError, VerifierError
+from ponder.types import Prefix, Problem, ScoreFailure, StepScores
+from ponder.verifiers.base import Verifier, VerifierInfo
+
+
+@dataclass(frozen=True, slots=True)
+class MixVerifier:
+    """The weighted mean of its parts' scores, each first put on 0 to 1 by its stated range.
+
+    It scores steps if any part does: then a part that scores solutions counts with its one score
+    at every step. If all parts score solutions, so does the mix. A prefix that one part could not
+    score is a failure. Tokens are summed, unknown if any part does not tell. It estimates
+    correctness only if all parts do.
+    """
+
+    parts: Sequence[tuple[Verifier, float]]
+    """Each with its weight, over 0; only their ratios count."""
+    name: str = "mix"
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise UsageError("a mix needs at least one part, got none")
+        for part, weight in self.parts:
+            if not 0 < weight < inf:
+                raise UsageError(
+                    f"the weight of {part.info.name!r} in a mix must be over 0, got {weight}"
+                )
+
+    @property
+    def info(self) -> VerifierInfo:
+        """A score in [0, 1]; the identity names all parts and weights."""
+        infos = [(part.info, weight) for part, weight in self.parts]
+        identity = ";".join(f"{weight}*{info.identity}" for info, weight in infos)
+        steps = any(info.scores == "steps" for info, _ in infos)
+        correctness = all(info.estimates == "correctness" for info, _ in infos)
+        return VerifierInfo(
+            self.name,
+            f"mix-1({identity})",
+            "steps" if steps else "solution",
+            0.0,
+            1.0,
+            "correctness" if correctness else "value",
+        )
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        """Ask all parts at once, then mix prefix by prefix."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_ask(part, problem, prefixes)) for part, _ in self.parts]
+        by_prefix = zip(prefixes, *(task.result() for task in tasks), strict=True)
+        return [self._mix(prefix, answers) for prefix, *answers in by_prefix]
+
+    async def aclose(self) -> None:
+        """Close all parts, also when one of them fails to."""
+        async with AsyncExitStack() as stack:
+            for part, _ in self.parts:
+                stack.push_async_callback(part.aclose)
+
+    def _mix(
+        self, prefix: Prefix, answers: Sequence[StepScores | ScoreFailure]
+    ) -> StepScores | ScoreFailure:
+        count = prefix.depth if self.info.scores == "steps" else 1
+        columns: list[tuple[float, ...]] = []
+        for (part, _), answer in zip(self.parts, answers, strict=True):
+            if isinstance(answer, ScoreFailure):
+                return ScoreFailure(f"{part.info.name}: {answer.reason}")
+            columns.append(_scaled(part.info, answer.scores, count))
+            if len(columns[-1]) != count:
+                reason = f"{len(columns[-1])} scores for {count} steps"
+                return ScoreFailure(f"{part.info.name}: {reason}")
+        return StepScores(tuple(map(self._mean, zip(*columns, strict=True))), _tokens(answers))
+
+    def _mean(self, scores: Sequence[float]) -> float:
+        weights = [weight for _, weight in self.parts]
+        weighted = fsum(w * s for w, s in zip(weights, scores, strict=True))
+        return min(max(weighted / fsum(weights), 0.0), 1.0)
+
+
+async def _ask(
+    part: Verifier, problem: Problem, prefixes: Sequence[Prefix]
+) -> list[StepScores | ScoreFailure]:
+    """The part's answers; an error of the whole part fails every prefix."""
+    try:
+        return await part.score(problem, prefixes)
+    except (VerifierError, EngineError, OSError) as error:
+        return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
+
+
+def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """Scores on 0 to 1; a solution's one score is repeated `count` times."""
+    spread = tuple((score - info.low) / (info.high - info.low) for score in scores)
+    return spread * count if info.scores == "solution" else spread
+
+
+def _tokens(answers: Sequence[StepScores | ScoreFailure]) -> int | None:
+    counts = [answer.tokens for answer in answers if isinstance(answer, StepScores)]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
