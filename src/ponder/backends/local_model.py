@@ -1,0 +1,99 @@
+"""From what a user names to files that OpenVINO GenAI reads rightly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ponder.backends.gguf import loadable
+from ponder.backends.gguf_header import GgufHeader, read_header
+from ponder.backends.models import default_model, file_sha256
+from ponder.errors import EngineError, UsageError
+
+
+class LocalModel(NamedTuple):
+    """A model on this machine, ready to be loaded."""
+
+    path: Path
+    """A GGUF file or a folder with an exported OpenVINO model."""
+    name: str
+    sha256: str
+    """Of the file that the user named, or of the folder's weights."""
+    precision: str
+    """Of the weights as they are loaded."""
+    context: int | None
+    """Tokens that the model was made for, if its files say so."""
+    end_ids: tuple[int, ...]
+    """Tokens that end the text, as far as its files say."""
+    parameters: int | None
+    """Weights, if its files say."""
+
+
+def find_model(model: str | Path | None, announce: Callable[[str], None]) -> LocalModel:
+    """The model that `model` names; None is the default model, fetched when missing.
+
+    Raises UsageError for a path that is no model, EngineError for a model that cannot be used.
+    """
+    path = default_model(announce) if model is None else Path(model).expanduser()
+    if path.is_dir() and (path / "openvino_model.xml").exists():
+        return _exported(path)
+    if path.is_file() and path.suffix == ".gguf":
+        return _gguf(path, announce)
+    raise UsageError(
+        f"{path} is neither a .gguf file nor a folder with openvino_model.xml: "
+        "name one, or leave the model out for the default one"
+    )
+
+
+def _gguf(path: Path, announce: Callable[[str], None]) -> LocalModel:
+    header = read_header(path)
+    sha256 = file_sha256(path)
+    ready, precision = loadable(path, header, sha256, announce)
+    return LocalModel(
+        path=ready,
+        name=path.stem,
+        sha256=sha256,
+        precision=precision,
+        context=header.number("{arch}.context_length"),
+        end_ids=_end_ids(header),
+        parameters=header.parameters,
+    )
+
+
+def _end_ids(header: GgufHeader) -> tuple[int, ...]:
+    keys = ("eos_token_id", "eot_token_id", "eom_token_id")
+    found = (header.number(f"tokenizer.ggml.{key}") for key in keys)
+    return tuple(number for number in found if number is not None)
+
+
+def _exported(folder: Path) -> LocalModel:
+    for name in ("openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml"):
+        if not (folder / name).exists():
+            raise EngineError(f"{folder} holds openvino_model.xml but no {name}: export it again")
+    files = [folder / "openvino_model.xml", folder / "openvino_model.bin"]
+    digest = hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+    context = _read_json(folder / "config.json").get("max_position_embeddings")
+    ended = _read_json(folder / "generation_config.json").get("eos_token_id")
+    end_ids = ended if isinstance(ended, list) else [ended]
+    return LocalModel(
+        path=folder,
+        name=folder.resolve().name,
+        sha256=digest,
+        precision="exported",
+        context=context if isinstance(context, int) else None,
+        end_ids=tuple(number for number in end_ids if isinstance(number, int)),
+        parameters=None,
+    )
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise EngineError(f"{path} is not JSON: {error}") from error
+    return content if isinstance(content, dict) else {}

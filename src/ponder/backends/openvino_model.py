@@ -1,0 +1,125 @@
+"""A model loaded by OpenVINO GenAI, with its tokenizer and template: used in the child process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ponder.backends.openvino_messages import Draw, Opened, Settings
+from ponder.backends.prefix_ledger import BLOCK
+from ponder.backends.vocabulary import Vocabulary
+from ponder.errors import EngineError
+
+_REPRODUCIBLE = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
+_PROBE = "Tom has 3 apples.\n\n3 * 4 = 12 – naïve 漢字 🎉\n"
+_END_PIECES = (b"<|im_end|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end_of_text|>", b"</s>")
+
+
+class OpenVinoModel:
+    """Pipeline, tokenizer and limits. Raises EngineError or the library's RuntimeError."""
+
+    def __init__(self, settings: Settings) -> None:
+        import openvino_genai
+
+        self._genai = openvino_genai
+        self.settings = settings
+        self.pipeline = openvino_genai.ContinuousBatchingPipeline(
+            settings.model, self._scheduler(), "CPU", self._properties(), {}
+        )
+        self._tokenizer = self.pipeline.get_tokenizer()
+        if not self._tokenizer.chat_template:
+            raise EngineError(f"{settings.model} has no chat template")
+        self.vocabulary = self._read_vocabulary()
+        self.blocks = self._count_blocks()
+        cache = self.blocks * BLOCK
+        room = cache if settings.context is None else min(cache, settings.context)
+        self.opened = Opened(
+            self.vocabulary.fingerprint, len(self.vocabulary), tuple(sorted(self._end_ids)), room
+        )
+
+    def render(self, messages: Sequence[Sequence[str]]) -> tuple[str, list[int]]:
+        """Messages (role, content) as the model's template puts them, up to the answer's start."""
+        turns = [{"role": role, "content": content} for role, content in messages]
+        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+        return text, self.encode(text)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, nothing added."""
+        found = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data
+        ids: list[int] = found[0].tolist()
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, control tokens left out."""
+        self.vocabulary.check(ids)
+        return self.vocabulary.text(ids)
+
+    def add(self, request: int, draw: Draw, seed: int, limit: int) -> Any:
+        """Add one sample to the pipeline; the handle must be kept until it ends."""
+        import numpy as np
+        import openvino
+
+        sampled = draw.temperature > 0
+        config = self._genai.GenerationConfig(
+            max_new_tokens=limit,
+            eos_token_id=self.opened.end_ids[0],
+            stop_token_ids=set(self.opened.end_ids),
+            logprobs=1,
+            do_sample=sampled,
+        )
+        if sampled:
+            config.temperature, config.top_p, config.rng_seed = draw.temperature, draw.top_p, seed
+            if draw.top_k:
+                config.top_k = draw.top_k
+        ids = openvino.Tensor(np.array([draw.ids], dtype=np.int64))
+        return self.pipeline.add_request(request, ids, config)
+
+    def _scheduler(self) -> Any:
+        config = self._genai.SchedulerConfig()
+        config.enable_prefix_caching = True
+        config.max_num_seqs = self.settings.slots
+        if self.settings.cache_tokens is None:
+            config.cache_size = self.settings.cache_gb
+        else:
+            config.num_kv_blocks = -(-self.settings.cache_tokens // BLOCK)
+        return config
+
+    def _properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = dict(_REPRODUCIBLE) if self.settings.reproducible else {}
+        if self.settings.threads is not None:
+            properties["INFERENCE_NUM_THREADS"] = self.settings.threads
+        return properties
+
+    def _read_vocabulary(self) -> Vocabulary:
+        found: dict[bytes, int] = self._tokenizer.get_vocab()
+        pieces = [b""] * (max(found.values()) + 1)
+        for piece, index in found.items():
+            pieces[index] = piece
+        rows = [[index] for index in range(len(pieces))]
+        shown = self._tokenizer.decode(rows, skip_special_tokens=False)
+        spoken = self._tokenizer.decode(rows, skip_special_tokens=True)
+        control = [
+            i for i, (full, bare) in enumerate(zip(shown, spoken, strict=True)) if full != bare
+        ]
+        vocabulary = Vocabulary(pieces, control)
+        if vocabulary.text(self.encode(_PROBE)) != _PROBE:
+            raise EngineError(f"{self.settings.model}: only byte-level tokenizers are supported")
+        named = [index for index in control if pieces[index] in _END_PIECES]
+        self._end_ids = {*self.settings.end_ids, *named, self._tokenizer.get_eos_token_id()}
+        return vocabulary
+
+    def _count_blocks(self) -> int:
+        """Blocks of the cache, from the share of it that one block takes; also a warm-up."""
+        config = self._genai.GenerationConfig(max_new_tokens=1, do_sample=False)
+        import numpy as np
+        import openvino
+
+        handle = self.pipeline.add_request(0, openvino.Tensor(np.zeros((1, 1), np.int64)), config)
+        self.pipeline.step()
+        percent: float = self.pipeline.get_metrics().max_cache_usage
+        del handle
+        return round(100 / percent)
