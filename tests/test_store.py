@@ -322,3 +322,5 @@ def test_closing_twice_does_nothing_and_leaves_one_plain_file(tmp_path: Path) ->
     ]
     with pytest.raises(StoreError, match="closed"):
         store.log.put(called("p", 0), CallRecord(b"", False))
+    with pytest.raises(StoreError, match="the run is closed"):
+        store.finished()

@@ -359,15 +359,18 @@ async def test_a_stalled_disk_never_blocks_the_event_loop(tmp_path: Path) -> Non
     other.close()
 
 
-def test_a_trace_is_kept_although_its_waiting_loop_has_ended(tmp_path: Path) -> None:
+def test_a_trace_is_kept_although_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
     async def give_up(store: RunStore) -> None:
         await store.finish(traced("first"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(store.finish(traced("second")), 0.05)
+        await store.finish(traced("third"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(store.finish(traced("last")), 0.05)
 
     with opened(tmp_path) as store:
         asyncio.run(give_up(store))
-        assert store.finished() == {"first", "second"}
+        assert store.finished() == {"first", "second", "third", "last"}
 
 
 # Speed -------------------------------------------------------------------------------------------

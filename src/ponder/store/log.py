@@ -37,9 +37,6 @@ class MemoryCallLog:
     def put(self, key: CallKey, record: CallRecord) -> None:
         self._calls[key] = record
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
 
 class StoredCallLog:
     """The call log of a run's file, read into memory problem by problem.

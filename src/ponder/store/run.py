@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -93,11 +92,8 @@ class RunStore(RunReader):
         """
         appended = self._log.appended(trace.problem_id)
         row = await asyncio.to_thread(_trace_row, trace)
-        loop = asyncio.get_running_loop()
-        committed: asyncio.Future[None] = loop.create_future()
         sql = "INSERT OR REPLACE INTO traces (problem_id, digest, record) VALUES (?, ?, ?)"
-        self._writer.submit(Write(sql, [row], done=partial(_report, loop, committed)))
-        await committed
+        await self._writer.commit(sql, row)
         self._log.forget(trace.problem_id, appended)
 
     def add_examples(self, examples: Iterable[Example]) -> None:
@@ -192,24 +188,3 @@ def _keep_recipe(path: Path, text: str) -> None:
 
 def _trace_row(trace: Trace) -> tuple[Storable, ...]:
     return storable(trace.problem_id), trace.digest(), TRACE.encode(trace)
-
-
-def _report(
-    loop: asyncio.AbstractEventLoop, committed: asyncio.Future[None], failure: StoreError | None
-) -> None:
-    """Tell a waiting coroutine, from the writer's thread, that its write has ended."""
-
-    def settle() -> None:
-        if committed.cancelled():
-            return
-        if failure is None:
-            committed.set_result(None)
-        else:
-            committed.set_exception(failure)
-
-    try:
-        loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        # The loop has closed, so nobody waits any more; the write itself has succeeded or is
-        # reported by `close`.
-        return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -59,12 +61,21 @@ class Writer:
                 raise StoreError(f"{self._path}: the run is closed")
             self._queue.put(write)
 
+    async def commit(self, sql: str, row: tuple[Storable, ...]) -> None:
+        """Submit a statement and wait, without blocking the event loop, until it is committed.
+
+        Raises StoreError if it is lost.
+        """
+        loop = asyncio.get_running_loop()
+        committed: asyncio.Future[None] = loop.create_future()
+        self.submit(Write(sql, [row], done=partial(_report, loop, committed)))
+        await committed
+
     def flush(self) -> None:
         """Wait until all that was submitted is committed. Raises StoreError if it cannot be."""
-        if not self._closing:
-            committed = threading.Event()
-            self.submit(Write("", (), done=lambda _: committed.set(), hurry=True))
-            committed.wait()
+        committed = threading.Event()
+        self.submit(Write("", (), done=lambda _: committed.set(), hurry=True))
+        committed.wait()
         self._raise_failure()
 
     def close(self) -> None:
@@ -90,8 +101,7 @@ class Writer:
     def _collect(self) -> tuple[list[Write], bool]:
         """The writes of the next transaction, and whether more can follow."""
         batch: list[Write] = []
-        records, wait = 0, None
-        deadline = 0.0
+        records, deadline, wait = 0, 0.0, None
         while records < RECORDS_PER_TRANSACTION:
             try:
                 write = self._queue.get(timeout=wait)
@@ -121,3 +131,24 @@ class Writer:
         for write in batch:
             if write.done is not None:
                 write.done(None if self._failure is None else StoreError(self._failure))
+
+
+def _report(
+    loop: asyncio.AbstractEventLoop, committed: asyncio.Future[None], failure: StoreError | None
+) -> None:
+    """Tell a waiting coroutine, from the writer's thread, that its write has ended."""
+
+    def settle() -> None:
+        if committed.cancelled():
+            return
+        if failure is None:
+            committed.set_result(None)
+        else:
+            committed.set_exception(failure)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        # The loop has closed, so nobody waits any more; the write itself has succeeded or is
+        # reported by `close`.
+        return
