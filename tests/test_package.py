@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -10,22 +11,28 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import check_locks
 import ponder
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "ponder"
+RUN_LOCK = ROOT / "requirements" / "run.txt"
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages([str(SOURCE)], "ponder.")
     if not module.name.endswith("__main__")
 )
-HEAVY = ("openvino_genai", "openvino", "gguf", "vllm", "torch", "transformers", "matplotlib")
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+OPTIONAL = {Requirement(text).name.replace("-", "_") for texts in EXTRAS.values() for text in texts}
+HEAVY = {*OPTIONAL, "openvino", "torch"}
 
 
 def lint_imports(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +70,49 @@ def test_importing_every_module_loads_nothing_heavy() -> None:
     script = (
         "import importlib, sys\n"
         f"for name in {MODULES!r}: importlib.import_module(name)\n"
-        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def parsed_sources() -> Iterator[tuple[str, ast.AST]]:
+    """Each node of each file's syntax tree, with the file's name."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path.name, node
+
+
+def imported_packages(node: ast.AST) -> set[str]:
+    """Top-level names that a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return {node.module.split(".")[0]}
+    return set()
+
+
+def test_what_the_package_imports_is_locked_or_in_an_extra() -> None:
+    locked = {pin.name for pin in check_locks.read_pins(RUN_LOCK.read_text())}
+    known = {"ponder", *sys.stdlib_module_names, *OPTIONAL}
+    for package, distributions in packages_distributions().items():
+        if locked & {canonicalize_name(name) for name in distributions}:
+            known.add(package)
+    foreign = [(name, imported_packages(node) - known) for name, node in parsed_sources()]
+    assert [(name, packages) for name, packages in foreign if packages] == []
+
+
+def test_an_extra_that_an_error_names_exists() -> None:
+    named = {
+        call.args[1].value
+        for _, call in parsed_sources()
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in {"MissingExtraError", "optional"}
+        and isinstance(call.args[1], ast.Constant)
+    }
+    assert "embedded" in named
+    assert named <= EXTRAS.keys()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +157,7 @@ def test_lock_files_fit_the_project() -> None:
 )
 def test_a_fault_in_a_lock_file_is_named(old: str, new: str, fault: str) -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    text = (ROOT / "requirements" / "run.txt").read_text()
+    text = RUN_LOCK.read_text()
     assert old in text
     requirements = check_locks.named(pyproject, "run.txt")
     faults = list(check_locks.lock_faults(text.replace(old, new), requirements))
@@ -163,7 +209,7 @@ def installed_bytes(name: str) -> int:
 
 
 def test_the_run_time_environment_stays_under_700_mb() -> None:
-    pins = check_locks.read_pins((ROOT / "requirements" / "run.txt").read_text())
+    pins = check_locks.read_pins(RUN_LOCK.read_text())
     names = {pin.name for pin in pins} | {"pip", "setuptools"}
     sizes = {name: installed_bytes(name) for name in names}
     total = sum(sizes.values()) / 1e6
