@@ -74,8 +74,6 @@ class ScriptedEngine:
     ) -> AsyncGenerator[Completion, None]:
         """Play one sample a seed, each after its latency; see `Engine.generate`."""
         self.calls += len(seeds)
-        self.running += len(seeds)
-        self.most_running = max(self.most_running, self.running)
         ended: asyncio.Queue[Completion | None] = asyncio.Queue()
         tasks = [
             asyncio.create_task(self._play(prefix, sampling, seed, index, ended))
@@ -90,7 +88,6 @@ class ScriptedEngine:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            self.running -= len(seeds)
 
     async def aclose(self) -> None:
         """Note that it was closed."""
@@ -104,8 +101,12 @@ class ScriptedEngine:
         index: int,
         ended: asyncio.Queue[Completion | None],
     ) -> None:
-        if self._latency is not None:
-            await asyncio.sleep(self._latency(prefix, seed))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await asyncio.sleep(self._latency(prefix, seed) if self._latency else 0)
+        finally:
+            self.running -= 1
         said = self._script(prefix, seed)
         reply = Reply(said) if isinstance(said, str) else said
         ended.put_nowait(None if reply.drops else self._completion(prefix, sampling, reply, index))

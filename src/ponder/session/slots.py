@@ -26,7 +26,7 @@ class Slots:
         self._used = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
         self._arrival = count()
-        self._expected: dict[int, asyncio.Event] = {}
+        self._expected: dict[int, asyncio.Future[None]] = {}
 
     @property
     def limit(self) -> int:
@@ -41,7 +41,7 @@ class Slots:
     async def acquire(self, rank: int, most: int) -> int:
         """Wait for at least one slot; returns how many of the `most` wanted there were."""
         if rank in self._expected:
-            self._expected.pop(rank).set()
+            self._expected.pop(rank).set_result(None)
         if self.free:
             return self._take(most)
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -65,10 +65,8 @@ class Slots:
 
     async def asked(self, rank: int, or_done: asyncio.Future[None]) -> None:
         """Wait until the problem of this rank first wants a slot, or is done without one."""
-        asked = self._expected.setdefault(rank, asyncio.Event())
-        waiting = asyncio.ensure_future(asked.wait())
-        await asyncio.wait([waiting, or_done], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        asked = self._expected[rank] = asyncio.get_running_loop().create_future()
+        await asyncio.wait([asked, or_done], return_when=asyncio.FIRST_COMPLETED)
         self._expected.pop(rank, None)
 
     def resize(self, limit: int) -> None:

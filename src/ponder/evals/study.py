@@ -1,0 +1,236 @@
+"""From a recipe to a finished, graded run directory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ponder.answers.base import AnswerKind
+from ponder.answers.registry import answer_kind
+from ponder.budget import Budget
+from ponder.engines.base import Engine
+from ponder.errors import UsageError
+from ponder.evals.datasets import load
+from ponder.evals.grading import Comparison, Grader
+from ponder.prompts import load_prompt
+from ponder.recipes import Recipe, Study
+from ponder.recipes.registry import open_engine, strategy_of, verifier_of
+from ponder.recipes.toml import recipe_toml
+from ponder.runner import Job, Method, RunObserver, run, unfinished
+from ponder.session import SessionOptions, Slots
+from ponder.store.reading import RunReader
+from ponder.store.run import RunStore
+from ponder.types import Example, NodePath
+from ponder.verifiers.base import Verifier
+
+EXTENDABLE = ("limit", "ids")
+"""Study keys of a run that may grow: more problems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run: what to do, and where it is kept."""
+
+    recipe: Recipe
+    folder: Path
+
+
+def plans(
+    recipe: Recipe, folder: Path, sweep: Mapping[str, Sequence[object]], seeds: int
+) -> list[Plan]:
+    """One plan, or one a swept value and seed, in folders named after them under `folder`."""
+    found = [Plan(recipe, folder)]
+    for key, values in sweep.items():
+        found = [_varied(plan, key, value) for plan in found for value in values]
+    if seeds > 1:
+        first = recipe.study.seed
+        found = [_varied(p, "seed", seed) for p in found for seed in range(first, first + seeds)]
+    return found
+
+
+def _varied(plan: Plan, key: str, value: object) -> Plan:
+    study = {key: value} if key in Study.model_fields else {"knobs": {key: value}}
+    return Plan(plan.recipe.changed(study, {}), plan.folder / f"{key}={value}")
+
+
+def examples_of(study: Study) -> list[Example]:
+    """The study's problems with its prompt around them."""
+    if not study.dataset:
+        raise UsageError("no data set: give `--dataset FILE_OR_NAME`, or `dataset` in [study]")
+    loaded = load(study.dataset, limit=study.limit, ids=study.ids or None, map=study.map)
+    prompt = load_prompt(study.prompt)
+    return [
+        replace(
+            example,
+            problem=replace(example.problem, messages=prompt.render(example.problem.question)),
+        )
+        for example in loaded
+    ]
+
+
+def method_of(
+    recipe: Recipe, engine: Engine, verifiers: Sequence[Verifier], answers: AnswerKind
+) -> Method:
+    """What the recipe does to each problem."""
+    study = recipe.study
+    budget = study.budgets()
+    options = SessionOptions(seed=study.seed, budget=budget, separator=study.sampling.separator)
+    equal = None if study.equal_tokens is None else _equal_tokens(study.equal_tokens, budget)
+    return Method(strategy_of(study), engine, verifiers, answers, options, equal)
+
+
+def _equal_tokens(folder: str, budget: Budget) -> Callable[[str], Budget]:
+    """Each problem's budget is what it spent in the run in `folder`."""
+    with RunReader(Path(folder)) as reader:
+        spent = {trace.problem_id: trace.spent.generated for trace in reader.traces()}
+
+    def of(problem_id: str) -> Budget:
+        tokens = spent.get(problem_id)
+        if not tokens:
+            raise UsageError(
+                f"{folder} does not tell what problem {problem_id!r} spent: "
+                "`equal_tokens` needs a finished run over the same problems"
+            )
+        return replace(budget, generated_tokens=tokens)
+
+    return of
+
+
+@asynccontextmanager
+async def opened(recipe: Recipe, announce: Callable[[str], None]) -> AsyncIterator[Engine]:
+    """The recipe's engine, closed at the end."""
+    engine = await open_engine(recipe, announce)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+async def run_plans(
+    planned: Sequence[Plan],
+    *,
+    announce: Callable[[str], None],
+    observer: RunObserver | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run all plans on one engine, one after the other and never waiting, and grade them.
+
+    What a folder holds already is not done again. Everything that can be wrong with a recipe is
+    found before the engine is opened.
+    """
+    examples = {plan.folder: examples_of(plan.recipe.study) for plan in planned}
+    for plan in planned:
+        strategy_of(plan.recipe.study)
+        _verifiers(plan.recipe.study)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(opened(planned[0].recipe, announce))
+        jobs: list[Job] = []
+        stores: list[RunStore] = []
+        for plan in planned:
+            store = stack.enter_context(open_store(plan))
+            stores.append(store)
+            jobs += await jobs_of(plan, store, examples[plan.folder], engine)
+        slots = Slots(engine.capabilities.slots)
+        try:
+            await run(jobs, slots, observer=observer, stop=stop)
+        finally:
+            await _close({id(job.method): job.method for job in jobs}.values())
+        async with Grader() as grader:
+            for store in stores:
+                await grade_run(store, grader)
+
+
+def open_store(plan: Plan) -> RunStore:
+    """The plan's run directory, made or continued."""
+    study = plan.recipe.study
+    grows = (*EXTENDABLE, "n") if study.strategy in ("sample", "dvts") else EXTENDABLE
+    if (plan.folder / "run.sqlite").exists():
+        with RunReader(plan.folder) as reader:
+            kept = reader.recipe()["study"]
+        if isinstance(kept, dict) and isinstance(kept.get("n"), int) and kept["n"] > study.n:
+            raise UsageError(
+                f"{plan.folder} holds n = {kept['n']}, more than {study.n}: "
+                "`ponder report` shows every smaller N of it, or use another folder"
+            )
+    return RunStore.open(
+        plan.folder,
+        study=study.model_dump(),
+        host=plan.recipe.host.model_dump(),
+        recipe_toml=recipe_toml(plan.recipe),
+        extends=grows,
+    )
+
+
+async def jobs_of(
+    plan: Plan, store: RunStore, examples: Sequence[Example], engine: Engine
+) -> list[Job]:
+    """What is left to do of a plan; its problems and provenance are written down first."""
+    study = plan.recipe.study
+    verifiers = _verifiers(study)
+    method = method_of(plan.recipe, engine, verifiers, answer_kind(study.answer))
+    store.add_examples(examples)
+    store.set_provenance(provenance(engine, verifiers, examples))
+    problems = [example.problem for example in examples]
+    left = await asyncio.to_thread(unfinished, store, problems, study.n)
+    return [Job(problem, method, store) for problem in left]
+
+
+def _verifiers(study: Study) -> list[Verifier]:
+    return [] if study.verifier is None else [verifier_of(study.verifier, study.verifier_knobs)]
+
+
+async def _close(methods: Iterable[Method]) -> None:
+    for method in methods:
+        for verifier in method.verifiers:
+            await verifier.aclose()
+        close = getattr(method.answers, "close", None)
+        if close is not None:
+            await asyncio.to_thread(close)
+
+
+def provenance(
+    engine: Engine, verifiers: Sequence[Verifier], examples: Sequence[Example]
+) -> dict[str, object]:
+    """What a run ran on, and the first problem's prompt as the engine renders it."""
+    known: dict[str, object] = {
+        "ponder": version("ponder"),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.platform(),
+        "engine": engine.capabilities._asdict(),
+        "verifiers": [verifier.info._asdict() for verifier in verifiers],
+    }
+    for package in ("openvino-genai", "math-verify", "vllm", "torch"):
+        with suppress(PackageNotFoundError):
+            known[package] = version(package)
+    describe = getattr(engine, "describe", None)
+    if describe is not None and examples:
+        known |= describe(examples[0].problem.messages)
+    return known
+
+
+async def grade_run(store: RunStore, grader: Grader) -> None:
+    """Grade every candidate of the run by its reference; one without an answer is not right."""
+    references = {example.problem.id: example.reference for example in store.examples()}
+    paths: list[tuple[str, NodePath]] = []
+    comparisons: list[Comparison] = []
+    grades: dict[tuple[str, NodePath], bool] = {}
+    for trace in await asyncio.to_thread(lambda: list(store.traces())):
+        reference = references.get(trace.problem_id)
+        for candidate in trace.candidates if reference is not None else ():
+            place = (trace.problem_id, candidate.path)
+            if candidate.answer is None:
+                grades[place] = False
+            else:
+                assert reference is not None
+                paths.append(place)
+                comparisons.append(Comparison(reference, candidate.answer.raw))
+    verdicts = await grader.grade_many(comparisons)
+    grades |= {place: verdict.equal for place, verdict in zip(paths, verdicts, strict=True)}
+    store.set_grades("ours", grades)

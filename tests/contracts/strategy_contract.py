@@ -1,0 +1,152 @@
+"""What every strategy promises, checked of any one: `CONTRACT` holds the checks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import pytest
+
+from ponder.budget import Budget
+from ponder.runner import solve
+from ponder.session import SessionOptions, Slots
+from ponder.strategies.base import Strategy
+from ponder.trace import Trace
+from tests.playing import PROBLEM, World, fails_sometimes, reasons, tasks_left
+
+Check = Callable[[Strategy], Awaitable[None]]
+
+
+def spent_in_order(trace: Trace) -> int:
+    return sum(node.tokens or 0 for node in trace.nodes)
+
+
+async def same_seed_same_trace_in_any_order(strategy: Strategy) -> None:
+    digests = {(await World(order).solve(strategy)).digest() for order in range(4)}
+    assert len(digests) == 1
+    other = await World(options=SessionOptions(seed=1)).solve(strategy)
+    assert other.digest() not in digests
+
+
+async def spends_no_more_than_its_budget(strategy: Strategy) -> None:
+    full = await World().solve(strategy)
+    assert full.stopped == "complete"
+    rng = random.Random(7)
+    for _ in range(12):
+        tokens = rng.randint(1, spent_in_order(full) + 10)
+        options = SessionOptions(budget=Budget(generated_tokens=tokens))
+        traces = [await World(order, options=options).solve(strategy) for order in (1, 2)]
+        assert traces[0].digest() == traces[1].digest()
+        assert spent_in_order(traces[0]) <= tokens
+
+
+async def counts_generations(strategy: Strategy) -> None:
+    full = await World().solve(strategy)
+    for most in (1, 2, len(full.nodes)):
+        options = SessionOptions(budget=Budget(generations=most))
+        trace = await World(3, options=options).solve(strategy)
+        assert len(trace.nodes) <= most
+        assert trace.stopped == ("complete" if len(full.nodes) <= most else "budget")
+
+
+async def total_tokens_hold_the_prompt_too(strategy: Strategy) -> None:
+    options = SessionOptions(budget=Budget(total_tokens=260))
+    traces = [await World(order, options=options).solve(strategy) for order in (1, 2)]
+    assert traces[0].digest() == traces[1].digest()
+    roots = {node.prompt_tokens for node in traces[0].nodes if not node.parent}
+    assert spent_in_order(traces[0]) + max((r or 0 for r in roots), default=0) <= 260
+
+
+async def votes_only_with_whole_solutions(strategy: Strategy) -> None:
+    options = SessionOptions(budget=Budget(generated_tokens=40))
+    trace = await World(options=options).solve(strategy)
+    cut = {node.path for node in trace.nodes if node.cut}
+    assert all(not c.votes for c in trace.candidates if c.path in cut)
+    assert trace.chosen not in cut
+
+
+async def records_a_failure_and_goes_on(strategy: Strategy) -> None:
+    world = World(1, script=fails_sometimes, options=SessionOptions(seed=4))
+    trace = await world.solve(strategy)
+    failed = [node for node in trace.nodes if node.error]
+    again = await World(2, script=fails_sometimes, options=SessionOptions(seed=4)).solve(strategy)
+    assert trace.digest() == again.digest()
+    assert {node.error for node in failed} <= {"out of memory"}
+    assert not {node.path for node in failed} & {c.path for c in trace.candidates}
+
+
+async def all_failing_is_an_answerless_trace(strategy: Strategy) -> None:
+    from ponder.engines.scripted import Reply
+
+    trace = await World(script=lambda _p, _s: Reply("", error="no")).solve(strategy)
+    assert trace.nodes
+    assert trace.candidates == ()
+    assert trace.answer is None
+    assert trace.chosen is None
+
+
+async def leaves_nothing_behind_when_cancelled(strategy: Strategy) -> None:
+    before = tasks_left()
+    world = World(1)
+    world.engine._latency = lambda _prefix, _seed: 30.0
+    slots = Slots(8)
+    task = asyncio.create_task(solve(PROBLEM, world.method(strategy), world.log, slots))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert world.engine.running
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tasks_left() == before
+    assert world.engine.running == 0
+    assert slots.free == 8
+
+
+async def replays_from_its_log(strategy: Strategy) -> None:
+    world = World(1, script=fails_sometimes)
+    trace = await world.solve(strategy)
+    calls = world.engine.calls
+    options = SessionOptions(failures_from_log=True)
+    again = World(2, log=world.log, script=reasons, options=options)
+    replayed = await again.solve(strategy)
+    assert replayed.digest() == trace.digest()
+    assert again.engine.calls == 0
+    assert calls == len(trace.nodes)
+
+
+async def candidates_are_what_was_generated(strategy: Strategy) -> None:
+    trace = await World().solve(strategy)
+    paths = {node.path for node in trace.nodes}
+    assert trace.candidates
+    assert {candidate.path for candidate in trace.candidates} <= paths
+    assert trace.chosen in {candidate.path for candidate in trace.candidates}
+    assert trace.strategy == strategy.name
+    assert trace.n == strategy.n
+    assert len({node.path for node in trace.nodes}) == len(trace.nodes)
+    assert list(trace.nodes) == sorted(trace.nodes, key=lambda n: (len(n.path), n.path))
+    for decision in trace.decisions:
+        assert set(decision.paths) <= paths
+        assert decision.reason
+
+
+async def runs_no_more_than_the_slots(strategy: Strategy) -> None:
+    world = World(1, slots=3)
+    await world.solve(strategy)
+    assert world.engine.most_running <= 3
+
+
+CONTRACT: Final[tuple[Check, ...]] = (
+    same_seed_same_trace_in_any_order,
+    spends_no_more_than_its_budget,
+    counts_generations,
+    total_tokens_hold_the_prompt_too,
+    votes_only_with_whole_solutions,
+    records_a_failure_and_goes_on,
+    all_failing_is_an_answerless_trace,
+    leaves_nothing_behind_when_cancelled,
+    replays_from_its_log,
+    candidates_are_what_was_generated,
+    runs_no_more_than_the_slots,
+)

@@ -1,0 +1,106 @@
+"""Slots: the oldest problem first, never more than the limit."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ponder.session import Slots
+
+
+async def test_what_is_free_is_given_at_once() -> None:
+    slots = Slots(3)
+    assert await slots.acquire(0, 2) == 2
+    assert await slots.acquire(1, 5) == 1
+    assert slots.free == 0
+
+
+async def test_the_oldest_waiter_is_served_first() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    order: list[int] = []
+
+    async def wait(rank: int) -> None:
+        await slots.acquire(rank, 1)
+        order.append(rank)
+        slots.release()
+
+    tasks = [asyncio.create_task(wait(rank)) for rank in (5, 2, 9, 2)]
+    await asyncio.sleep(0)
+    slots.release()
+    await asyncio.wait(tasks)
+    assert order == [2, 2, 5, 9]
+    assert slots.free == 1
+
+
+async def test_a_cancelled_waiter_gives_back_what_it_was_given() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    waiter = asyncio.create_task(slots.acquire(1, 1))
+    gone = asyncio.create_task(slots.acquire(1, 1))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    slots.release()  # the first waiter has it now, and does not know yet
+    waiter.cancel()
+    await asyncio.wait([waiter])
+    assert waiter.cancelled()
+    assert slots.free == 1
+
+
+async def test_a_smaller_limit_holds_from_the_next_release_on() -> None:
+    slots = Slots(4)
+    await slots.acquire(0, 4)
+    slots.resize(2)
+    assert slots.limit == 2
+    slots.release(2)
+    assert slots.free == 0
+    slots.release()
+    assert slots.free == 1
+    slots.resize(0)
+    assert slots.limit == 1
+
+
+async def test_a_larger_limit_serves_who_waits() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    waiter = asyncio.create_task(slots.acquire(0, 3))
+    await asyncio.sleep(0)
+    slots.resize(3)
+    assert await waiter == 2
+
+
+async def test_vacancy_comes_after_everyone_who_waits() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    vacancy = asyncio.create_task(slots.vacancy())
+    waiter = asyncio.create_task(slots.acquire(7, 1))
+    await asyncio.sleep(0)
+    slots.release()
+    await waiter
+    assert not vacancy.done()
+    slots.release()
+    await vacancy
+    assert slots.free == 1
+
+
+async def test_asked_waits_for_the_first_wish_or_the_end() -> None:
+    slots = Slots(2)
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asked = asyncio.create_task(slots.asked(3, never))
+    await asyncio.sleep(0)
+    await slots.acquire(4, 1)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    await slots.acquire(3, 1)
+    await asked
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    await slots.asked(5, done)
+    never.cancel()
+
+
+def test_a_limit_is_at_least_one() -> None:
+    with pytest.raises(ValueError, match="`limit` must be at least 1, got 0"):
+        Slots(0)
