@@ -104,3 +104,18 @@ async def test_asked_waits_for_the_first_wish_or_the_end() -> None:
 def test_a_limit_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="`limit` must be at least 1, got 0"):
         Slots(0)
+
+
+async def test_a_busy_server_halves_the_limit_which_recovers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ponder.session.slots.QUIET_SECONDS", 0.01)
+    slots = Slots(8)
+    slots.busy()
+    slots.busy()
+    assert slots.limit == 2
+    async with asyncio.timeout(5):
+        while slots.limit < 8:  # noqa: ASYNC110  there is nothing to be told of
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    assert slots.limit == 8

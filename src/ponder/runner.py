@@ -36,6 +36,14 @@ class Method:
     """The budget of a problem by its id, where problems have budgets of their own."""
 
 
+class RunObserver(Observer, Protocol):
+    """A live view of a whole run."""
+
+    def on_problem_done(self, problem_id: str, trace: Trace) -> None:
+        """A problem's trace is committed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One problem, how to solve it, and where its trace goes."""
@@ -43,14 +51,8 @@ class Job:
     problem: Problem
     method: Method
     store: RunStore
-
-
-class RunObserver(Observer, Protocol):
-    """A live view of a whole run."""
-
-    def on_problem_done(self, problem_id: str, trace: Trace) -> None:
-        """A problem's trace is committed."""
-        ...
+    observer: RunObserver | None = None
+    """A live view of it."""
 
 
 async def solve(
@@ -82,13 +84,7 @@ async def solve(
         return await method.strategy.solve(problem, session)
 
 
-async def run(
-    jobs: Iterable[Job],
-    slots: Slots,
-    *,
-    observer: RunObserver | None = None,
-    stop: asyncio.Event | None = None,
-) -> None:
+async def run(jobs: Iterable[Job], slots: Slots, stop: asyncio.Event | None = None) -> None:
     """Solve all jobs, the first ones first, a new one opened only while slots are free.
 
     Setting `stop` opens no further problem and lets the open ones end. Raises the first error that
@@ -100,15 +96,17 @@ async def run(
             await slots.vacancy()
             if stop is not None and stop.is_set():
                 return
-            task = group.create_task(_finish(job, slots, rank, observer))
+            task = group.create_task(_finish(job, slots, rank))
             await slots.asked(rank, task)
 
 
-async def _finish(job: Job, slots: Slots, rank: int, observer: RunObserver | None) -> None:
-    trace = await solve(job.problem, job.method, job.store.log, slots, rank=rank, observer=observer)
+async def _finish(job: Job, slots: Slots, rank: int) -> None:
+    trace = await solve(
+        job.problem, job.method, job.store.log, slots, rank=rank, observer=job.observer
+    )
     await job.store.finish(trace)
-    if observer is not None:
-        observer.on_problem_done(job.problem.id, trace)
+    if job.observer is not None:
+        job.observer.on_problem_done(job.problem.id, trace)
 
 
 def unfinished(store: RunReader, problems: Iterable[Problem], n: int) -> list[Problem]:

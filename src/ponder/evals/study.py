@@ -103,11 +103,15 @@ def _equal_tokens(folder: str, budget: Budget) -> Callable[[str], Budget]:
 
 
 @asynccontextmanager
-async def opened(recipe: Recipe, announce: Callable[[str], None]) -> AsyncIterator[Engine]:
-    """The recipe's engine, closed at the end."""
-    engine = await open_engine(recipe, announce)
+async def opened(
+    recipe: Recipe, announce: Callable[[str], None]
+) -> AsyncIterator[tuple[Engine, Slots]]:
+    """The recipe's engine, closed at the end, and its slots; a busy server halves them."""
+    slots: list[Slots] = []
+    engine = await open_engine(recipe, announce, lambda: slots[0].busy() if slots else None)
+    slots.append(Slots(engine.capabilities.slots))
     try:
-        yield engine
+        yield engine, slots[0]
     finally:
         await engine.aclose()
 
@@ -116,12 +120,13 @@ async def run_plans(
     planned: Sequence[Plan],
     *,
     announce: Callable[[str], None],
-    observer: RunObserver | None = None,
+    watch: Callable[[Plan, int], RunObserver] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Run all plans on one engine, one after the other and never waiting, and grade them.
 
-    What a folder holds already is not done again. Everything that can be wrong with a recipe is
+    What a folder holds already is not done again. `watch` gives the live view of a plan with so
+    many problems left. Everything that can be wrong with a recipe is
     found before the engine is opened.
     """
     examples = {plan.folder: examples_of(plan.recipe.study) for plan in planned}
@@ -129,16 +134,17 @@ async def run_plans(
         strategy_of(plan.recipe.study)
         _verifiers(plan.recipe.study)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(opened(planned[0].recipe, announce))
+        engine, slots = await stack.enter_async_context(opened(planned[0].recipe, announce))
         jobs: list[Job] = []
         stores: list[RunStore] = []
         for plan in planned:
             store = stack.enter_context(open_store(plan))
             stores.append(store)
-            jobs += await jobs_of(plan, store, examples[plan.folder], engine)
-        slots = Slots(engine.capabilities.slots)
+            more = await jobs_of(plan, store, examples[plan.folder], engine)
+            observer = watch(plan, len(more)) if watch else None
+            jobs += [replace(job, observer=observer) for job in more]
         try:
-            await run(jobs, slots, observer=observer, stop=stop)
+            await run(jobs, slots, stop)
         finally:
             await _close({id(job.method): job.method for job in jobs}.values())
         async with Grader() as grader:
@@ -175,7 +181,7 @@ async def jobs_of(
     verifiers = _verifiers(study)
     method = method_of(plan.recipe, engine, verifiers, answer_kind(study.answer))
     store.add_examples(examples)
-    store.set_provenance(provenance(engine, verifiers, examples))
+    store.set_provenance(await provenance(engine, verifiers, examples))
     problems = [example.problem for example in examples]
     left = await asyncio.to_thread(unfinished, store, problems, study.n)
     return [Job(problem, method, store) for problem in left]
@@ -194,7 +200,7 @@ async def _close(methods: Iterable[Method]) -> None:
             await asyncio.to_thread(close)
 
 
-def provenance(
+async def provenance(
     engine: Engine, verifiers: Sequence[Verifier], examples: Sequence[Example]
 ) -> dict[str, object]:
     """What a run ran on, and the first problem's prompt as the engine renders it."""
@@ -209,9 +215,10 @@ def provenance(
     for package in ("openvino-genai", "math-verify", "vllm", "torch"):
         with suppress(PackageNotFoundError):
             known[package] = version(package)
-    describe = getattr(engine, "describe", None)
-    if describe is not None and examples:
-        known |= describe(examples[0].problem.messages)
+    render = getattr(engine, "render", None)  # an engine with a tokenizer of its own
+    if render is not None and examples:
+        text, ids = await render(examples[0].problem.messages)
+        known["prompt"] = {"text": text, "ids": list(ids)}
     return known
 
 

@@ -97,7 +97,7 @@ class Host(_Table):
     """Sequences at once; None: what the engine suggests."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Of the embedded engine; None: all cores."""
-    cache_gb: Annotated[float, Field(gt=0)] = 1.0
+    cache_gb: Annotated[int, Field(ge=1)] = 1
     """Key-value cache of the embedded engine."""
     base_url: str = "http://127.0.0.1:8000/v1"
     """Of an OpenAI-compatible server."""

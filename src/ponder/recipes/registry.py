@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from ponder.backends.models import cache_folder
 from ponder.engines.base import Engine
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
@@ -86,13 +87,18 @@ def _names(registry: Mapping[str, object]) -> str:
     return ", ".join(registry)
 
 
-async def open_engine(recipe: Recipe, announce: Callable[[str], None]) -> Engine:
-    """The recipe's engine, ready for use; `announce` is told of what takes long."""
+async def open_engine(
+    recipe: Recipe, announce: Callable[[str], None], on_busy: Callable[[], None] | None = None
+) -> Engine:
+    """The recipe's engine, ready for use.
+
+    `announce` is told of what takes long, `on_busy` is called when a server has too much to do.
+    """
     study, host = recipe.study, recipe.host
     if study.engine == "scripted":
         return ScriptedEngine(_script(study.model), slots=host.slots or 64)
     if study.engine == "openai":
-        return await _open_openai(study, host)
+        return await _open_openai(study, host, on_busy)
     from ponder.engines.embedded import EmbeddedEngine
 
     return await EmbeddedEngine.open(
@@ -104,7 +110,7 @@ async def open_engine(recipe: Recipe, announce: Callable[[str], None]) -> Engine
     )
 
 
-async def _open_openai(study: Study, host: Host) -> Engine:
+async def _open_openai(study: Study, host: Host, on_busy: Callable[[], None] | None) -> Engine:
     from ponder.engines.openai import OpenAIEngine
 
     if study.model is None:
@@ -116,6 +122,8 @@ async def _open_openai(study: Study, host: Host) -> Engine:
         concurrency=host.slots or 32,
         timeout=host.timeout,
         chat_template=host.chat_template,
+        cache_folder=cache_folder(),
+        on_busy=on_busy,
     )
 
 

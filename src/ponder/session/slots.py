@@ -8,6 +8,9 @@ import sys
 from itertools import count
 from typing import Final
 
+QUIET_SECONDS: Final = 1.0
+"""Without a complaint of the server, before the limit grows by one again."""
+
 _LAST: Final = sys.maxsize
 """The rank of the problems not yet open."""
 
@@ -22,7 +25,8 @@ class Slots:
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise ValueError(f"`limit` must be at least 1, got {limit}")
-        self._limit = limit
+        self._limit = self._most = limit
+        self._recovery: asyncio.TimerHandle | None = None
         self._used = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
         self._arrival = count()
@@ -73,6 +77,23 @@ class Slots:
         """Another limit from now on; what runs over it ends by itself."""
         self._limit = max(limit, 1)
         self._serve()
+
+    def busy(self) -> None:
+        """A server has too much to do: half the limit now, one more each quiet second."""
+        self.resize(self._limit // 2)
+        self._recover_later()
+
+    def _recover_later(self) -> None:
+        if self._recovery is not None:
+            self._recovery.cancel()
+        loop = asyncio.get_running_loop()
+        self._recovery = loop.call_later(QUIET_SECONDS, self._recover)
+
+    def _recover(self) -> None:
+        self._recovery = None
+        if self._limit < self._most:
+            self.resize(self._limit + 1)
+            self._recover_later()
 
     def _take(self, most: int) -> int:
         taken = min(most, self._limit - self._used)
