@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ponder.backends.gguf import loadable
+from ponder.backends.gguf import exported, precision
 from ponder.backends.gguf_header import GgufHeader, read_header
 from ponder.backends.models import default_model, file_sha256
 from ponder.errors import EngineError, UsageError
@@ -18,7 +18,7 @@ class LocalModel(NamedTuple):
     """A model on this machine, ready to be loaded."""
 
     path: Path
-    """A GGUF file or a folder with an exported OpenVINO model."""
+    """A folder with an exported OpenVINO model."""
     name: str
     sha256: str
     """Of the file that the user named, or of the folder's weights."""
@@ -39,7 +39,7 @@ def find_model(model: str | Path | None, announce: Callable[[str], None]) -> Loc
     """
     path = default_model(announce) if model is None else Path(model).expanduser()
     if path.is_dir() and (path / "openvino_model.xml").exists():
-        return _exported(path)
+        return _folder(path)
     if path.is_file() and path.suffix == ".gguf":
         return _gguf(path, announce)
     raise UsageError(
@@ -51,12 +51,11 @@ def find_model(model: str | Path | None, announce: Callable[[str], None]) -> Loc
 def _gguf(path: Path, announce: Callable[[str], None]) -> LocalModel:
     header = read_header(path)
     sha256 = file_sha256(path)
-    ready, precision = loadable(path, header, sha256, announce)
     return LocalModel(
-        path=ready,
+        path=exported(path, header, sha256, announce),
         name=path.stem,
         sha256=sha256,
-        precision=precision,
+        precision=precision(header),
         context=header.number("{arch}.context_length"),
         end_ids=_end_ids(header),
         parameters=header.parameters,
@@ -69,7 +68,7 @@ def _end_ids(header: GgufHeader) -> tuple[int, ...]:
     return tuple(number for number in found if number is not None)
 
 
-def _exported(folder: Path) -> LocalModel:
+def _folder(folder: Path) -> LocalModel:
     for name in ("openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml"):
         if not (folder / name).exists():
             raise EngineError(f"{folder} holds openvino_model.xml but no {name}: export it again")
