@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import httpx
 
 from ponder.backends.backoff import Backoff
+from ponder.backends.http_access import KeyFromEnvironment, certificates, checked_url
 from ponder.backends.http_errors import RequestError, TransientError, failure_of
 from ponder.errors import UsageError
 
@@ -58,11 +58,14 @@ class HttpClient:
         self._timeout = timeout
         self._backoff = Backoff() if backoff is None else backoff
         self._jitter = random.Random() if jitter is None else jitter  # noqa: S311 - no secret
-        self._key = _KeyFromEnvironment(api_key_env)
-        # Silence is timed here, event by event; httpx times only the way there.
-        times = httpx.Timeout(None, connect=min(timeout, 10.0))
-        limits = httpx.Limits(max_connections=None)
-        self._client = httpx.AsyncClient(auth=self._key, timeout=times, limits=limits)
+        self._key = KeyFromEnvironment(api_key_env)
+        self._client = httpx.AsyncClient(
+            auth=self._key,
+            # Silence is timed here, event by event; httpx times only the way there.
+            timeout=httpx.Timeout(None, connect=min(timeout, 10.0)),
+            limits=httpx.Limits(max_connections=None),
+            verify=certificates(self.base_url),
+        )
 
     def __repr__(self) -> str:
         return f"HttpClient({self.base_url!r})"
@@ -168,36 +171,6 @@ class HttpClient:
     def _url(self, path: str) -> str:
         beside = path.startswith("/")
         return self.base_url.removesuffix("/v1") + path if beside else f"{self.base_url}/{path}"
-
-
-class _KeyFromEnvironment(httpx.Auth):
-    """Adds the API key to a request, if the environment has one, and knows to hide it."""
-
-    def __init__(self, variable: str) -> None:
-        self._variable = variable
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if key := os.environ.get(self._variable):
-            request.headers["Authorization"] = f"Bearer {key}"
-        yield request
-
-    def hidden_in(self, text: str) -> str:
-        """The text with the key starred out: some servers repeat it in their errors."""
-        key = os.environ.get(self._variable)
-        return text.replace(key, "***") if key else text
-
-
-def checked_url(base_url: str) -> str:
-    """`base_url` without a trailing slash. Raises UsageError unless it is plain http or https."""
-    try:
-        url = httpx.URL(base_url.rstrip("/"))
-    except httpx.InvalidURL as invalid:
-        raise UsageError(f"not a URL: {base_url!r}: {invalid}") from invalid
-    if url.userinfo or url.query:
-        raise UsageError("a URL with a password or query: put the key in the environment instead")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(f"not an http(s) URL: {base_url!r}, as in http://localhost:8000/v1")
-    return str(url)
 
 
 async def _next_data(lines: AsyncIterator[str]) -> str | None:

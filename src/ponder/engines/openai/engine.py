@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,7 +115,7 @@ class OpenAIEngine:
 
     async def generate(
         self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
-    ) -> AsyncIterator[Completion]:
+    ) -> AsyncGenerator[Completion, None]:
         """Draw one completion a seed; see `Engine.generate`. Closing it ends its requests."""
         try:
             prompt = await self._prompt(prefix)
@@ -126,8 +127,9 @@ class OpenAIEngine:
             self._draw(prompt, sampling, seeds[group[0]], group)
             for group in self._groups(sampling, len(seeds))
         ]
-        async for completion in merged(groups):
-            yield completion
+        async with aclosing(merged(groups)) as completions:
+            async for completion in completions:
+                yield completion
 
     async def aclose(self) -> None:
         """Close all connections; a second call does nothing."""
@@ -179,8 +181,9 @@ class OpenAIEngine:
                 stop=self._stops(sampling),
                 optional=self.abilities.optional,
             )
-            async with self._places:
-                async for reader, told in draw(self.http, prompt.path, body, readers):
+            ended = draw(self.http, prompt.path, body, readers)
+            async with self._places, aclosing(ended):
+                async for reader, told in ended:
                     del left[reader.index]
                     yield _finished(reader.completion(told), prompt)
         except PonderError as failure:

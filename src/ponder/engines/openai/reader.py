@@ -28,6 +28,7 @@ class Tokens:
     offsets: list[int] = field(default_factory=list)
     """Where each token's piece ends in the text, in characters."""
     count: int | None = 0
+    """Tokens drawn; 0 when none was told, since even an empty answer has its end-of-text token."""
 
     def add(self, piece: Piece, end: int) -> None:
         """Take in a piece that ends at `end`."""
@@ -115,7 +116,7 @@ class Reader:
 
     def _usage(self, told: Usage) -> Usage:
         """What was drawn up to the end that counts: the server's number goes beyond a cut."""
-        counted = self.tokens.count
+        counted = self.tokens.count or None
         if told.generated is None or (self.cut is not None and counted is not None):
             return told._replace(generated=counted)
         return told
@@ -139,7 +140,7 @@ class Reader:
     def _told(self, facts: list[Fact] | None) -> tuple[Fact, ...] | None:
         """Facts of the tokens, if these are known and make up this very text."""
         end = self.tokens.offsets[-1] if self.tokens.offsets else 0
-        fits = self.tokens.count is not None and end == len(self.text)
+        fits = bool(self.tokens.count) and end == len(self.text)
         return tuple(facts) if fits and facts is not None else None
 
 
