@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from ponder.errors import UsageError
 from ponder.report import page
 from ponder.report.branches import branches, general_reasons
+from ponder.report.choice import groups, why_chosen
 from ponder.report.escape import clipped, script_json, visible
 from ponder.report.page import render_page, write_page
 from ponder.report.payload import columns, index, problem
 from ponder.trace import Decision
-from ponder.types import Example
+from ponder.types import Answer, Example
 from tests.report_samples import (
     HOSTILE,
     demo_runs,
@@ -133,6 +134,20 @@ def test_a_share_above_five_percent_is_a_warning_named_once() -> None:
     assert 'class="warnings"' not in render_page("Title", [search_run()])
 
 
+def test_runs_of_the_same_samples_share_their_table_of_numbers() -> None:
+    html = render_page("Title", demo_runs())
+    captions = re.findall("<caption>(.*?)</caption>", html)
+    assert captions == [
+        "greedy",
+        "majority, best of N, weighted",
+        "beam search",
+        "DVTS",
+        "self-refine",
+    ]
+    row = '<th scope="row">majority</th><td>8</td><td>46.5 %</td><td>39.5 to 53.5</td>'
+    assert f"{row}<td>50.0 %</td><td>624</td>" in html
+
+
 def test_no_run_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one run, got none"):
         render_page("Title", [])
@@ -222,3 +237,30 @@ def test_a_refinement_hangs_from_the_answer_it_refines() -> None:
     drawn = branches(replace(search_trace(), nodes=(first, refined, again), chosen=(0, 1, 0)))
     assert [branch.parent for branch in drawn] == [None, 0, 1]
     assert [branch.state for branch in drawn] == ["path", "path", "won"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "why"),
+    [
+        ("majority", "chosen by majority: 1 of 2 votes, the first of the largest groups"),
+        ("best_of_n", "chosen as best of N: no candidate scores higher"),
+        ("weighted", "chosen by weighted vote: its group has 1 of 2 votes"),
+    ],
+)
+def test_the_winner_says_why_even_if_the_strategy_did_not(selector: str, why: str) -> None:
+    trace = replace(search_trace(), decisions=(), selector=selector)
+    assert next(b.reasons for b in branches(trace) if b.state == "won") == (why,)
+    assert why_chosen(replace(trace, chosen=None)) is None
+
+
+def test_groups_leave_out_what_does_not_vote() -> None:
+    trace = search_trace()
+    right, wrong = trace.candidates
+    cut = replace(wrong, path=(3,), votes=False)
+    silent = replace(wrong, path=(4,), answer=None)
+    again = replace(wrong, path=(5,), answer=Answer("41.0", "41"))
+    voting = groups(replace(trace, candidates=(right, wrong, cut, silent, again)))
+    assert [(group.answer, len(group.members), group.chosen) for group in voting] == [
+        ("41", 2, False),
+        ("39", 1, True),
+    ]

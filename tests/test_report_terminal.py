@@ -48,6 +48,7 @@ def test_tree_says_steps_scores_states_and_reasons_without_colour() -> None:
     assert "failed: engine: connection lost" in drawn
     assert "answer 39 right, reference 39" in drawn
     assert "note: one of 6 samples failed" in drawn
+    assert "votes: 39 × 1, 41 × 1" in drawn
 
 
 def test_pruned_is_dim_and_the_winner_bold() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ponder.report.choice import why_chosen
 from ponder.trace import Decision, Node, Trace
 from ponder.types import Candidate, NodePath
 
@@ -83,7 +84,7 @@ def branches(trace: Trace) -> tuple[Branch, ...]:
             state=_state(nodes[path], decisions, trace.chosen, winners),
             steps=steps,
             score=score,
-            reasons=tuple(f"{decision.kind}: {decision.reason}" for decision in decisions),
+            reasons=_reasons(path, decisions, trace),
             candidate=candidates.get(path),
         )
         place[path] = len(drawn)
@@ -139,6 +140,13 @@ def _by_path(decisions: tuple[Decision, ...]) -> dict[NodePath, list[Decision]]:
         for path in decision.paths:
             told.setdefault(path, []).append(decision)
     return told
+
+
+def _reasons(path: NodePath, decisions: list[Decision], trace: Trace) -> tuple[str, ...]:
+    told = [f"{decision.kind}: {decision.reason}" for decision in decisions]
+    said = any(decision.kind == "chosen" for decision in decisions)
+    why = why_chosen(trace) if path == trace.chosen and not said else None
+    return (*told, why) if why else tuple(told)
 
 
 def _preorder(hangs_from: Mapping[NodePath, NodePath | None]) -> list[NodePath]:

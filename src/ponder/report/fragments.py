@@ -12,6 +12,7 @@ from ponder.report.view import (
     WARNING_SHARE,
     MethodRow,
     RunView,
+    Summary,
     method_row,
     warnings,
 )
@@ -70,8 +71,18 @@ def comparison(runs: Sequence[RunView]) -> str:
 
 
 def numbers(runs: Sequence[RunView]) -> str:
-    """Every point of every curve as a table, folded away: the figures' text alternative."""
-    tables = "".join(_curve_table(run) for run in runs if run.summary.curves)
+    """Every point of every curve as a table, folded away: the figures' text alternative.
+
+    Runs that chose from the same samples share a table.
+    """
+    named: list[tuple[Summary, list[str]]] = []
+    for run in runs:
+        known = next((names for summary, names in named if summary == run.summary), None)
+        if known is None:
+            named.append((run.summary, [run.name]))
+        else:
+            known.append(run.name)
+    tables = "".join(_curve_table(", ".join(names), summary) for summary, names in named)
     return f'<details class="numbers"><summary>The numbers</summary>{tables}</details>'
 
 
@@ -123,14 +134,14 @@ def _ruined(value: float | None) -> str:
     return f"<td{loud}>{share(value)}</td>"
 
 
-def _curve_table(run: RunView) -> str:
+def _curve_table(name: str, summary: Summary) -> str:
     head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("selector", "N", "accuracy", "95 % interval", "first N", "tokens")
+        f'<th scope="col">{column}</th>'
+        for column in ("selector", "N", "accuracy", "95 % interval", "first N", "tokens")
     )
     rows = []
-    for selector, curve in run.summary.curves.items():
-        first = run.summary.first_n.get(selector, {})
+    for selector, curve in summary.curves.items():
+        first = summary.first_n.get(selector, {})
         for n, point in sorted(curve.items()):
             rows.append(
                 f'<tr><th scope="row">{text(SELECTOR_LABELS.get(selector, selector))}</th>'
@@ -139,7 +150,7 @@ def _curve_table(run: RunView) -> str:
                 f"<td>{share(first.get(n))}</td><td>{count(point.tokens)}</td></tr>"
             )
     return (
-        f'<div class="wide"><table><caption>{text(run.name)}</caption>'
+        f'<div class="wide"><table><caption>{text(name)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -51,6 +51,8 @@ function verdict(mark, method) {
   const [right, answer] = mark;
   const element = make("span", `verdict ${verdictClass(right)}`, verdictSign(right), make("span", "of", ` ${method}`));
   element.title = `${method}: ${verdictWord(right)}, ${answer || "no answer"}`;
+  element.role = "img";
+  element.ariaLabel = element.title;
   return element;
 }
 
@@ -60,7 +62,7 @@ function score(name, value, withName) {
   const label = withName ? `${name} ` : "";
   if (value === null) return make("span", "score score-none", `${label}-`);
   const [low, high] = index.ranges[name] ?? [0, 1];
-  const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
+  const share = high > low ? Math.min(1, Math.max(0, (value - low) / (high - low))) : 1;
   const chip = make("span", `score score-${Math.min(4, Math.floor(share * 5))}`, `${label}${value.toFixed(2)}`);
   chip.title = `${name}: ${value}`;
   return chip;
@@ -195,6 +197,12 @@ function search(data, which) {
 
 // One problem
 
+function heading(scope, content) {
+  const element = make("th", "", content);
+  element.scope = scope;
+  return element;
+}
+
 function answers(data, show) {
   const head = ["method", "answer", "graded", "generated tokens", "verifier tokens", "seconds"];
   const body = make("tbody", "");
@@ -202,12 +210,12 @@ function answers(data, show) {
     if (!method) return;
     const pick = button("pick", index.methods[which], () => show(which));
     pick.dataset.which = which;
-    body.append(make("tr", "", make("th", "", pick),
+    body.append(make("tr", "", heading("row", pick),
       make("td", "said", method.answer ?? "no answer"),
       make("td", verdictClass(method.right), `${verdictSign(method.right)} ${verdictWord(method.right)}`),
       make("td", "", number(method.generated, 0)), make("td", "", number(method.verifier, 0)), make("td", "", number(method.seconds, 1))));
   });
-  const row = make("tr", "", ...head.map((name) => make("th", "", name)));
+  const row = make("tr", "", ...head.map((name) => heading("col", name)));
   return make("div", "wide", make("table", "answers", make("thead", "", row), body));
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ponder.report.branches import Branch, branches, general_reasons, path_label
+from ponder.report.choice import groups
 from ponder.report.escape import clipped, visible
 from ponder.report.view import RunView
 from ponder.trace import Trace
@@ -61,9 +62,7 @@ def problem(page: Sequence[Column], problem_id: str, *, trees: bool = True) -> J
     return {
         "question": visible(_question(page, problem_id)),
         "reference": _or_none(example.reference if example else None),
-        "facts": [visible(fact) for fact in (example.level, example.subject) if fact]
-        if example
-        else [],
+        "facts": _facts(example),
         "methods": methods if trees else [_without_tree(method) for method in methods],
         "trees": [json.loads(tree) for tree in shared] if trees else None,
     }
@@ -71,18 +70,14 @@ def problem(page: Sequence[Column], problem_id: str, *, trees: bool = True) -> J
 
 def votes(run: RunView, trace: Trace) -> list[Json]:
     """The groups of answers, largest first: what each selector chose among."""
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in trace.candidates:
-        if candidate.answer is not None and candidate.votes:
-            groups.setdefault(candidate.answer.key, []).append(candidate)
     return [
         {
-            "answer": _answer(members[0]),
-            "count": len(members),
-            "right": run.grades.get((trace.problem_id, members[0].path)),
-            "chosen": trace.chosen in [member.path for member in members],
+            "answer": visible(group.answer),
+            "count": len(group.members),
+            "right": run.grades.get((trace.problem_id, group.members[0].path)),
+            "chosen": group.chosen,
         }
-        for members in sorted(groups.values(), key=len, reverse=True)
+        for group in groups(trace)
     ]
 
 
@@ -162,6 +157,14 @@ def _question(page: Sequence[Column], problem_id: str) -> str:
 def _finite(number: float | None) -> float | None:
     """JSON has no other numbers; four digits are more than a person reads."""
     return round(number, 4) if number is not None and math.isfinite(number) else None
+
+
+def _facts(example: Example | None) -> list[str]:
+    if example is None:
+        return []
+    level = example.level or ""
+    named = f"level {level}" if level.isdigit() else level
+    return [visible(fact) for fact in (named, example.subject) if fact]
 
 
 def _or_none(text: str | None) -> str | None:

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ponder.report.branches import STATE_WORDS, Branch, branches, general_reasons, path_label
+from ponder.report.choice import groups
 from ponder.report.escape import clipped, visible
 from ponder.report.view import RunView
 from ponder.report.wording import count
@@ -48,6 +49,9 @@ class TraceTree:
             yield Text(visible(example.problem.question), style="bold")
         yield _outcome(self.run, self.trace, example.reference if example else None)
         yield Text(_bill(self.trace), style="dim")
+        if voting := groups(self.trace):
+            counted = (f"{clipped(group.answer, 24)} × {len(group.members)}" for group in voting)
+            yield Text(f"votes: {', '.join(counted)}")
         for reason in general_reasons(self.trace):
             yield Text(visible(reason), style="italic")
         yield Text()
@@ -113,7 +117,7 @@ def _score(label: str, value: float | None, run: RunView | None = None, name: st
     if value is None:
         return Text(f"{label}-", style="dim")
     low, high = run.ranges.get(name, (0.0, 1.0)) if run else (0.0, 1.0)
-    share = (value - low) / (high - low)
+    share = (value - low) / (high - low) if high > low else 1.0
     colour = "red" if share < 0.34 else "yellow" if share < 0.67 else "green"
     return Text(f"{label}{value:.2f}", style=colour)
 
