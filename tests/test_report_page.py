@@ -264,3 +264,30 @@ def test_groups_leave_out_what_does_not_vote() -> None:
         ("41", 2, False),
         ("39", 1, True),
     ]
+
+
+def test_without_a_curve_the_headline_is_the_share_of_right_answers() -> None:
+    run = pool_run("pool", "majority", problems=8)
+    bare = replace(run, summary=run.summary.model_copy(update={"curves": {}}))
+    right = sum(run.right(trace) is True for trace in run.traces)
+    assert bare.headline.accuracy == right / 8
+    assert bare.headline.ci_low is None
+    assert "<td>-</td>" in render_page("Title", [bare])
+
+
+def test_a_problem_without_example_is_named_by_its_id() -> None:
+    run = replace(search_run(), examples={})
+    data = json.loads(script_json(problem(columns([run]), "p0")))
+    assert (data["question"], data["reference"], data["facts"]) == ("p0", None, [])
+
+
+def test_recipes_and_provenance_are_told_once_where_they_are_shared() -> None:
+    runs = [
+        replace(search_run(), name=name, recipe="n = 4", provenance={"model": "m", "seed": name})
+        for name in ("one", "two")
+    ]
+    html = render_page("Title", runs, {"ponder": "0.1.0"})
+    assert html.count("<dt>model</dt><dd>m</dd>") == 1
+    assert "<h3>two</h3><dl><dt>seed</dt><dd>two</dd></dl>" in html
+    assert html.count("<pre>n = 4</pre>") == 1
+    assert "Recipe of one, two" in html
