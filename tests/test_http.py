@@ -223,6 +223,21 @@ async def test_the_key_is_sent_and_told_nowhere(
     assert KEY not in f"{chain!r} {http!r} {vars(http)!r} {caplog.text}"
 
 
+@pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}"])
+async def test_blanks_around_a_key_do_not_matter(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    server = Scripted(fine)
+    await post(server)
+    assert server.seen[0]["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_key_that_cannot_be_sent_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-sécret")
+    with pytest.raises(UsageError, match="key in OPENAI_API_KEY") as told:
+        await post(Scripted(fine))
+    assert "cret" not in str(told.value)
+
+
 async def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     server = Scripted(fine)

@@ -18,14 +18,20 @@ class KeyFromEnvironment(httpx.Auth):
         self._variable = variable
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if key := os.environ.get(self._variable):
+        """Raises UsageError for a key that no header can hold, without telling it."""
+        if key := self._key():
+            if not (key.isascii() and key.isprintable()):
+                raise UsageError(f"the key in {self._variable} has characters that no key can have")
             request.headers["Authorization"] = f"Bearer {key}"
         yield request
 
     def hidden_in(self, text: str) -> str:
         """The text with the key starred out: some servers repeat it in their errors."""
-        key = os.environ.get(self._variable)
+        key = self._key()
         return text.replace(key, "***") if key else text
+
+    def _key(self) -> str:
+        return os.environ.get(self._variable, "").strip()
 
 
 def certificates(url: str) -> ssl.SSLContext:

@@ -57,7 +57,7 @@ async def discover(server: Server, given: str | None, listed: Listed) -> Abiliti
     failures: list[str] = []
     for way in ways(given):
         try:
-            found, able = await _tried(way, server, given)
+            found, able = await tried(way, server, given)
         except (ProbeError, RequestError) as failure:
             failures.append(f"{way.mode} by {way.rendering}: {failure}")
         else:
@@ -67,8 +67,11 @@ async def discover(server: Server, given: str | None, listed: Listed) -> Abiliti
     return await _chat_only(server, listed, failures)
 
 
-async def _tried(way: Way, server: Server, given: str | None) -> tuple[Way, Server]:
-    """The way and the server with what was found of them. Raises ProbeError or RequestError."""
+async def tried(way: Way, server: Server, given: str | None) -> tuple[Way, Server]:
+    """The way and the server, each with what was found of it.
+
+    Raises ProbeError or RequestError when prefixes cannot be handed over this way.
+    """
     if way.mode == "ids":
         ids = await Tokenizer(server.http, server.model).ids(ALPHABETS)
         way = way._replace(tokenizer=digest(ids))

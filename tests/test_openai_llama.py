@@ -1,0 +1,171 @@
+"""The `openai` engine against a real server: llama.cpp's, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ponder.backends.http import HttpClient
+from ponder.backends.models import default_model
+from ponder.engines.openai import OpenAIEngine
+from ponder.engines.openai.abilities import Abilities
+from ponder.engines.openai.probes import OPENING, tried
+from ponder.engines.openai.requests import Prompt
+from ponder.engines.openai.server import Server
+from ponder.engines.openai.ways import Way
+from ponder.types import Completion, Prefix, Problem, Sampling, Step
+from tests.llama_server import SLOTS, running
+
+pytestmark = pytest.mark.engine
+
+PROBLEM = Prefix.root(Problem.ask("Name three fruits, each in a paragraph of its own."))
+STEPS = Sampling(temperature=0.7, separator="\n", max_tokens=60, max_step_tokens=25)
+WAYS = [Way("ids", "apply-template"), Way("text", "apply-template"), Way("chat", "chat")]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with running(default_model()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Abilities are found by the first test and read by all others."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@asynccontextmanager
+async def opened(url: str, cache: Path, **options: object) -> AsyncGenerator[OpenAIEngine, None]:
+    engine = await OpenAIEngine.open(url, "smollm2", cache_folder=cache, **options)  # type: ignore[arg-type]
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+async def drawn(
+    engine: OpenAIEngine, prefix: Prefix, sampling: Sampling, *seeds: int
+) -> list[Completion]:
+    got = [completion async for completion in engine.generate(prefix, sampling, seeds)]
+    assert [completion.error for completion in got] == [None] * len(seeds)
+    return sorted(got, key=lambda completion: completion.index)
+
+
+async def test_it_is_found_to_take_ids_and_to_continue(url: str, cache: Path) -> None:
+    async with opened(url, cache) as engine:
+        found, capabilities = engine.abilities, engine.capabilities
+    assert (found.mode, found.rendering) == ("ids", "apply-template")
+    assert capabilities.continues
+    assert capabilities.logprobs
+    assert capabilities.reproducible == "same_batch"
+    assert capabilities.slots == SLOTS
+    assert capabilities.tokenizer is not None
+    assert capabilities.parameters == 134_515_008
+    assert found.several
+
+
+@pytest.mark.parametrize("way", WAYS, ids=[way.mode for way in WAYS])
+async def test_it_continues_in_every_mode(url: str, way: Way) -> None:
+    http = HttpClient(f"{url}/v1")
+    found, able = await tried(way, Server(http, "smollm2"), None)
+    abilities = Abilities(facts="", continues=True, optional=able.optional, **found._asdict())
+    engine = OpenAIEngine(http, "smollm2", abilities)
+    prefix = PROBLEM
+    for seed in (1, 2):
+        [completion] = await drawn(engine, prefix, STEPS, seed)
+        assert completion.ended in ("separator", "step_length")
+        assert completion.text.endswith("\n") == (completion.ended == "separator")
+        prefix = prefix.grow(Step(completion.text, completion.token_ids, completion.tokenizer))
+    await engine.aclose()
+
+
+async def test_ids_text_and_counts_agree_along_a_path(url: str, cache: Path) -> None:
+    async with opened(url, cache) as engine:
+        prefix, prompt = PROBLEM, None
+        for seed in (11, 12, 13):
+            [completion] = await drawn(engine, prefix, STEPS, seed)
+            ids, usage = completion.token_ids, completion.usage
+            assert ids is not None
+            decoded = await engine.http.post("/detokenize", {"tokens": list(ids)})
+            assert decoded["content"] == completion.text
+            assert prompt is None or usage.prompt == prompt
+            assert usage.prompt is not None
+            assert usage.generated is not None
+            assert usage.generated - len(ids) == (completion.ended == "eos")
+            assert completion.offsets is not None
+            assert len(ids) == len(completion.offsets) == len(completion.logprobs or ())
+            prompt = usage.prompt + len(ids)
+            prefix = prefix.grow(Step(completion.text, ids, completion.tokenizer))
+        assert usage.cached, "a longer prefix reads the shorter one's from the cache"
+
+
+async def test_the_prompt_is_that_of_the_chat_endpoint(url: str, cache: Path) -> None:
+    async with opened(url, cache) as engine:
+        server = Server(engine.http, "smollm2", engine.abilities.optional)
+        [completion] = await drawn(engine, OPENING, Sampling(max_tokens=1), 1)
+        chat = await server.count(Prompt.of_messages(OPENING.messages))
+    assert completion.usage.prompt == chat
+
+
+async def test_equal_seeds_give_equal_texts(url: str, cache: Path) -> None:
+    sampling = Sampling(temperature=1.0, max_tokens=12)
+    async with opened(url, cache) as engine:
+        first, again, other = [
+            (await drawn(engine, PROBLEM, sampling, seed))[0] for seed in (5, 5, 6)
+        ]
+    assert first.token_ids == again.token_ids != other.token_ids
+
+
+async def test_log_probabilities_are_those_before_temperature(url: str, cache: Path) -> None:
+    async with opened(url, cache) as engine:
+        cold, hot = [
+            (await drawn(engine, PROBLEM, Sampling(temperature, top_k=1, max_tokens=6), 5))[0]
+            for temperature in (0.5, 2.0)
+        ]
+    assert cold.token_ids == hot.token_ids
+    assert cold.logprobs == pytest.approx(hot.logprobs, abs=1e-3)
+    assert all(value < 0 for value in cold.logprobs or ())
+
+
+async def test_without_seeds_samples_share_one_prefill(url: str, cache: Path) -> None:
+    async with opened(url, cache, seeded=False) as engine:
+        completions = await drawn(engine, PROBLEM, Sampling(max_tokens=5), 1, 2, 3)
+    assert [completion.index for completion in completions] == [0, 1, 2]
+    assert all(completion.text for completion in completions)
+
+
+async def until_busy(engine: OpenAIEngine, wanted: int, seconds: float) -> None:
+    """Wait until the server itself says that so many of its slots are busy."""
+    address = f"{engine.http.base_url.removesuffix('/v1')}/slots"
+    async with asyncio.timeout(seconds), httpx.AsyncClient() as client:
+        busy = -1
+        while busy != wanted:
+            await asyncio.sleep(0.01)
+            busy = sum(slot["is_processing"] for slot in (await client.get(address)).json())
+
+
+async def test_closing_early_frees_the_slots_within_a_second(url: str, cache: Path) -> None:
+    long = Sampling(temperature=1.0, max_tokens=900)
+    async with opened(url, cache) as engine:
+        async with aclosing(engine.generate(PROBLEM, long, [1, 2, 3])) as stream:
+            waiting = asyncio.ensure_future(anext(stream))
+            await until_busy(engine, 3, seconds=20)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        await until_busy(engine, 0, seconds=1)
+
+
+async def test_a_prompt_beyond_the_context_is_one_clear_line(url: str, cache: Path) -> None:
+    long = Prefix.root(Problem.ask("word " * 5000))
+    async with opened(url, cache) as engine:
+        [completion] = [sample async for sample in engine.generate(long, STEPS, [1])]
+    assert completion.error is not None
+    assert "context" in completion.error
+    assert "\n" not in completion.error
