@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import ponder
-import ponder.cli
+from ponder.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,9 +81,9 @@ def as_command(line: str, page: str, *, whole: bool) -> Iterator[CommandLine]:
     yield CommandLine(page, words[1:end], whole)
 
 
-def command_fault(app: typer.Typer, arguments: Sequence[str], *, whole: bool) -> str | None:
+def command_fault(cli: typer.Typer, arguments: Sequence[str], *, whole: bool) -> str | None:
     """Why the command line would be refused as bad usage; None if it would not."""
-    command: object = typer.main.get_command(app)
+    command: object = typer.main.get_command(cli)
     rest, path = list(arguments), "ponder"
     while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
         path, command = f"{path} {rest[0]}", command.commands.get(rest.pop(0))
@@ -98,11 +98,6 @@ def command_fault(app: typer.Typer, arguments: Sequence[str], *, whole: bool) ->
     if whole and missing and "help" not in values:
         return f"{path}: {missing} missing"
     return f"{path}: {extra} too many" if extra else None
-
-
-def command_line() -> typer.Typer:
-    (app,) = (value for value in vars(ponder.cli).values() if isinstance(value, typer.Typer))
-    return app
 
 
 def runnable_blocks() -> list[str]:
@@ -139,9 +134,27 @@ def test_every_command_that_a_page_shows_is_accepted() -> None:
     faults = [
         f"{line.page}: {fault}"
         for line in shown
-        if (fault := command_fault(command_line(), line.arguments, whole=line.whole))
+        if (fault := command_fault(app, line.arguments, whole=line.whole))
     ]
     assert faults == []
+
+
+def leaf_commands(command: object, path: str = "ponder") -> Iterator[tuple[str, TyperCommand]]:
+    """Every command under `command`, with the words that call it."""
+    if isinstance(command, TyperGroup):
+        for name, part in command.commands.items():
+            yield from leaf_commands(part, f"{path} {name}")
+    elif isinstance(command, TyperCommand):
+        yield path, command
+
+
+def test_every_command_shows_an_example_that_is_accepted() -> None:
+    for path, command in leaf_commands(typer.main.get_command(app)):
+        lines = re.findall(r"(?:^|Example: )\s*(ponder .*)", command.help or "", re.MULTILINE)
+        examples = [shown for line in lines for shown in as_command(line, path, whole=True)]
+        assert any(line.startswith(path) for line in lines), f"{path} --help shows no example"
+        faults = [command_fault(app, shown.arguments, whole=True) for shown in examples]
+        assert not any(faults), faults
 
 
 def test_every_make_target_that_a_page_shows_exists() -> None:
@@ -209,13 +222,13 @@ def test_faults_in_pages_are_found() -> None:
     ],
 )
 def test_a_command_that_would_be_refused_is_found(line: str, fault: str | None) -> None:
-    app, importing = typer.Typer(), typer.Typer()
-    app.add_typer(importing, name="import")
+    cli, importing = typer.Typer(), typer.Typer()
+    cli.add_typer(importing, name="import")
 
-    @app.command()
+    @cli.command()
     def run(recipe: str, n: int = typer.Option(1, "-n")) -> None: ...
 
-    @app.command()
+    @cli.command()
     def show(name: str) -> None: ...
 
     @importing.command()
@@ -224,5 +237,5 @@ def test_a_command_that_would_be_refused_is_found(line: str, fault: str | None) 
     @importing.command()
     def rows(file: str) -> None: ...
 
-    found = command_fault(app, line.split(), whole=True)
+    found = command_fault(cli, line.split(), whole=True)
     assert found == fault or (fault and found and found.startswith(fault))
