@@ -53,9 +53,8 @@ from pathlib import Path
 from tests.test_store_crash import opened
 
 store = opened(Path(sys.argv[1]))
-grandchild = os.fork()
-if grandchild:
-    print(grandchild, flush=True)
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
 time.sleep(60)
 """
 

@@ -81,15 +81,17 @@ traces = st.builds(
     spent=spending,
     selector=texts,
     stopped=st.sampled_from(["complete", "budget", "deadline"]),
+    n=st.integers(0, 512),
 )
+messages = st.builds(Message, st.sampled_from(["system", "user"]), texts)
 problems = st.builds(
     Problem,
-    messages=st.lists(st.builds(Message, st.sampled_from(["system", "user"]), texts), min_size=1),
+    messages=st.lists(messages, min_size=1, max_size=3).map(tuple),
     id=texts.filter(bool),
     question=texts.filter(bool),
     choices=tuples(texts),
     tests=tuples(texts),
-).map(lambda problem: Problem(tuple(problem.messages), problem.id, problem.question))
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | floats | texts,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
