@@ -1,0 +1,70 @@
+"""What a selector gets right on average over all subsets of one problem's candidates.
+
+Subsets of a size are equally likely and come in random order, so a tie of k counts 1/k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from types import MappingProxyType
+
+from ponder.evals.graded import Estimate, GradedProblem
+from ponder.evals.subsets import weighted_expectation
+from ponder.evals.votes import GroupClass, majority_chance
+
+Expectation = Callable[[GradedProblem, int, int], Estimate]
+"""Expected accuracy on a problem at a subset size from 1 to all candidates, with a seed."""
+
+
+def oracle(problem: GradedProblem, size: int, _seed: int = 0) -> Estimate:
+    """P(one is right) = 1 - C(n - c, size) / C(n, size), c of n candidates being right: pass@k."""
+    count = len(problem.candidates)
+    right = sum(candidate.correct for candidate in problem.candidates)
+    return Estimate(1 - math.comb(count - right, size) / math.comb(count, size))
+
+
+def best_of_n(problem: GradedProblem, size: int, _seed: int = 0) -> Estimate:
+    """Sum over scores s of P(the highest is s) times the share of right candidates at s.
+
+    P(the highest is at most s) = C(candidates at most s, size) / C(n, size), where an unscored
+    candidate is below all.
+    """
+    ranked = sorted((c.score, c.correct) for c in problem.candidates if c.score is not None)
+    count = len(problem.candidates)
+    at_most = count - len(ranked)
+    value = 0.0
+    for _, level in groupby(ranked, key=lambda pair: pair[0]):
+        grades = [correct for _, correct in level]
+        below, at_most = at_most, at_most + len(grades)
+        ways = math.comb(at_most, size) - math.comb(below, size)
+        value += ways / math.comb(count, size) * sum(grades) / len(grades)
+    return Estimate(min(value, 1.0))
+
+
+def majority(problem: GradedProblem, size: int, _seed: int = 0) -> Estimate:
+    """The chance that the largest group of answers is right; its first member stands for it."""
+    votes: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    for candidate in problem.candidates:
+        if candidate.key is not None:
+            votes[candidate.key] += 1
+            right[candidate.key] += candidate.correct
+    shares: dict[int, list[float]] = {}
+    for key, members in votes.items():
+        shares.setdefault(members, []).append(right[key] / members)
+    classes = [GroupClass(v, len(own), sum(own) / len(own)) for v, own in shares.items()]
+    return Estimate(majority_chance(classes, len(problem.candidates), size))
+
+
+EXPECTATIONS: Mapping[str, Expectation] = MappingProxyType(
+    {
+        "majority": majority,
+        "best_of_n": best_of_n,
+        "weighted": weighted_expectation,
+        "oracle": oracle,
+    }
+)
+"""By the selector's name in the report."""

@@ -1,0 +1,48 @@
+"""What the statistics see of a run: keys, scores, grades and tokens, no text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ponder.search.selection import Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class GradedCandidate:
+    """One candidate."""
+
+    key: str | None
+    """The answer's group; None: no vote."""
+    score: float | None
+    """The ranking score; None: not scored."""
+    correct: bool
+    tokens: int | None = None
+    """Generated tokens; None: not told."""
+
+    @property
+    def ballot(self) -> Ballot:
+        """What a selector sees of it."""
+        return Ballot(self.key, self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class GradedProblem:
+    """One problem's candidates in the order they were drawn."""
+
+    id: str
+    candidates: tuple[GradedCandidate, ...]
+    """Empty when the problem failed: it counts as wrong."""
+    exchangeable: bool = True
+    """The candidates are independent samples: any subset could have been the draw."""
+    spent: int | None = None
+    """Generated tokens of the whole search; None: not told."""
+
+
+class Estimate(NamedTuple):
+    """How often one problem is answered right."""
+
+    value: float
+    """Within [0, 1]."""
+    mc_stderr: float = 0.0
+    """Standard error of a Monte Carlo mean; 0 when exact."""

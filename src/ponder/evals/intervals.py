@@ -1,0 +1,84 @@
+"""Intervals over problems: the problem is the unit, whatever was sampled within it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist, fmean, pvariance, stdev
+from typing import NamedTuple
+
+from ponder.errors import UsageError
+
+
+class Interval(NamedTuple):
+    """A mean over problems and how well they determine it."""
+
+    mean: float
+    low: float
+    """Within [0, `mean`]."""
+    high: float
+    """Within [`mean`, 1]."""
+    stderr: float
+    """Sample standard deviation between problems over the root of their number."""
+
+
+class Difference(NamedTuple):
+    """How much better one method is than another on the same problems."""
+
+    difference: float
+    """Mean of first minus second; within [-1, 1]."""
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """The mean of one value a problem, each in [0, 1], with its interval at confidence `level`.
+
+    Wilson's interval at the effective number of problems, p (1 - p) / variance of the mean. For
+    values of 0 and 1 that is their count, and the interval is Wilson's own; values between, such
+    as expected accuracies, vary less and count for more. The variance includes one more problem as
+    uncertain as p allows, p (1 - p), so that the width is never zero: not at 0 or 1, nor for
+    problems that happen to agree.
+    """
+    count = len(values)
+    if not count:
+        raise UsageError("there are no problems to take a mean over")
+    mean = min(max(fmean(values), 0.0), 1.0)
+    most = mean * (1 - mean)
+    variance = (count * pvariance(values, mean) + most) / (count + 1)
+    effective = count * most / variance if variance > 0 else count
+    low, high = _wilson(mean, effective, NormalDist().inv_cdf((1 + level) / 2))
+    stderr = stdev(values) / math.sqrt(count) if count > 1 else math.sqrt(most)
+    return Interval(mean, low, high, stderr)
+
+
+def _wilson(mean: float, count: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval (1927) for a proportion of `count`."""
+    centre = mean + z * z / (2 * count)
+    half = z * math.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2)
+    scale = 1 + z * z / count
+    low, high = max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+    # At 0 and 1 one bound is the mean itself, but for rounding.
+    return min(low, mean), max(high, mean)
+
+
+def paired_difference(
+    first: Mapping[str, float], second: Mapping[str, float], level: float = 0.95
+) -> Difference:
+    """How much better `first` is than `second`: values in [0, 1] by problem id, the same problems.
+
+    The interval is that of Bonett and Price (2012) for paired proportions: two problems are added,
+    one that only the first method solves and one that only the second does. It is defined for
+    values between 0 and 1 too, and its width is never zero. Raises UsageError when the problems
+    differ or there are none.
+    """
+    lone = sorted(first.keys() ^ second.keys())
+    if lone:
+        raise UsageError(f"a paired difference needs the same problems: only one has {lone[0]!r}")
+    differences = [value - second[problem] for problem, value in first.items()]
+    if not differences:
+        raise UsageError("there are no problems to compare")
+    padded = [*differences, 1.0, -1.0]
+    centre = fmean(padded)
+    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(pvariance(padded) / len(padded))
+    return Difference(fmean(differences), max(centre - half, -1.0), min(centre + half, 1.0))
