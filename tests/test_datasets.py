@@ -263,4 +263,5 @@ def test_plain_keeps_a_number(number: float) -> None:
 
 def test_plain_writes_whole_floats_as_integers_and_refuses_what_is_no_scalar() -> None:
     assert [plain(value) for value in (142.0, 2.5, "142.0")] == ["142", "2.5", "142.0"]
-    assert [plain(value) for value in (None, True, [1], {})] == [None] * 4
+    odd: list[object] = [None, True, [1], {}]
+    assert [plain(value) for value in odd] == [None] * 4

@@ -1,0 +1,102 @@
+"""From what a run keeps to a line of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ponder.evals.outcomes import is_exchangeable
+from ponder.evals.pools import FINISH_REASONS, SCORE, STEP_SCORES, STRATEGY, PoolProblem
+from ponder.search.selection import Aggregation, aggregate
+from ponder.trace import Trace
+from ponder.types import Candidate, Example, NodePath
+
+_REASONS = {ended: reason for reason, ended in FINISH_REASONS.items()}
+
+
+def export_problem(
+    example: Example,
+    trace: Trace,
+    grades: Mapping[NodePath, bool],
+    *,
+    ranking: str | None = None,
+    aggregation: Aggregation = "last",
+) -> PoolProblem:
+    """A finished problem as a line of a pool; an imported one comes back with all its keys.
+
+    `ranking` names the scores, of a run's own verifier, that become `score` and `step_scores`.
+    """
+    row: dict[str, Any] = {"id": example.problem.id, "answer": example.reference}
+    optional = {
+        "problem": example.problem.question,
+        "level": _number(example.level),
+        "subject": example.subject,
+    }
+    row |= {key: value for key, value in optional.items() if value}
+    imported = trace.strategy == STRATEGY
+    if not imported:
+        row["exchangeable"] = is_exchangeable(trace, example)
+    kept = _kept(example, trace)
+    row |= example.extra
+    row["candidates"] = [
+        _start(candidate, imported=imported)
+        | own
+        | _scores(candidate, None if imported else ranking, aggregation)
+        | _facts(candidate, grades.get(candidate.path))
+        for candidate, own in zip(trace.candidates, kept, strict=True)
+    ]
+    return PoolProblem.model_validate(row)
+
+
+def _kept(example: Example, trace: Trace) -> list[dict[str, Any]]:
+    """For each candidate of an imported problem, its keys that a trace has no place for."""
+    kept = example.extra.get("candidates")
+    if trace.strategy == STRATEGY and isinstance(kept, list):
+        return kept
+    return [{} for _ in trace.candidates]
+
+
+def _number(level: str | None) -> str | int | None:
+    return int(level) if level is not None and level.isdecimal() else level
+
+
+def _start(candidate: Candidate, *, imported: bool) -> dict[str, Any]:
+    """What an imported candidate's own keys stand above."""
+    row: dict[str, Any] = {}
+    if candidate.answer is not None:
+        row["answer"] = candidate.answer.raw
+    if not imported:
+        row["finish_reason"] = _REASONS.get(candidate.ended, candidate.ended)
+    return row
+
+
+def _scores(candidate: Candidate, ranking: str | None, aggregation: Aggregation) -> dict[str, Any]:
+    """`score`, `scores` and `step_scores`, as far as the candidate has them."""
+    single = {
+        name: aggregate(scores, aggregation) if scores else None
+        for name, scores in candidate.scores.items()
+        if name != STEP_SCORES
+    }
+    steps = candidate.scores.get(STEP_SCORES)
+    row: dict[str, Any] = {}
+    if SCORE in single:
+        row[SCORE] = single.pop(SCORE)
+    elif ranking in single:
+        row[SCORE] = single[ranking]
+        steps = steps or candidate.scores[ranking]
+    if single:
+        row["scores"] = single
+    if steps:
+        row[STEP_SCORES] = list(steps)
+    return row
+
+
+def _facts(candidate: Candidate, correct: bool | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"text": candidate.text}
+    if candidate.tokens is not None:
+        row["completion_tokens"] = candidate.tokens
+    if correct is not None:
+        row["correct"] = correct
+    if not candidate.votes:
+        row["votes"] = False
+    return row

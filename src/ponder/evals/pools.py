@@ -1,0 +1,136 @@
+"""Candidate pools as files: JSON lines, one problem with its candidates each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FiniteFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
+
+from ponder.errors import UsageError
+from ponder.evals.datasets import plain
+from ponder.evals.rows import Row, read_rows
+from ponder.types import Ended
+
+STRATEGY = "pool"
+"""The strategy that the trace of an imported problem names."""
+
+FINISH_REASONS: Mapping[str, Ended] = MappingProxyType(
+    {"stop": "eos", "length": "length", "abort": "aborted"}
+)
+"""What a `finish_reason` says of how a candidate ended; any other is kept and read as `eos`."""
+
+SCORE, STEP_SCORES = "score", "step_scores"
+"""The keys of a candidate's scores that have no name; no entry of `scores` may be called so."""
+
+
+def _scalar(value: object) -> object:
+    if value is not None and plain(value) is None:
+        raise ValueError("must be text or a number")
+    return value
+
+
+def _identity(value: object) -> object:
+    if not (plain(value) or "").strip():
+        raise ValueError("must be text or a number, and not empty")
+    return value
+
+
+Scalar = Annotated[Any, BeforeValidator(_scalar)]
+"""Text, a number or null, kept as it is."""
+
+
+class PoolCandidate(BaseModel):
+    """One candidate of a pool; unknown keys are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    text: str
+    score: FiniteFloat | None = None
+    """What candidates are ranked by; higher is better."""
+    scores: dict[str, FiniteFloat | None] | None = None
+    """By the name of what scored it."""
+    step_scores: list[FiniteFloat] | None = None
+    completion_tokens: NonNegativeInt | None = None
+    finish_reason: str | None = None
+    seed: int | None = None
+    answer: Scalar = None
+    """Its vote. Null: extracted from the text; blank: it has none."""
+    correct: bool | None = None
+    """An imported grade."""
+    votes: bool = True
+    """False for a solution that a budget cut or a later one replaced."""
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> PoolCandidate:
+        for name in (SCORE, STEP_SCORES):
+            if name in (self.scores or {}):
+                raise ValueError(f"an entry of `scores` may not be called {name!r}")
+        return self
+
+
+class PoolProblem(BaseModel):
+    """One line of a pool; unknown keys are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    id: Annotated[Any, BeforeValidator(_identity)]
+    problem: str | None = None
+    answer: Scalar
+    """The reference; null: the candidates cannot be graded."""
+    level: Scalar = None
+    subject: str | None = None
+    exchangeable: bool = True
+    """The candidates are independent samples."""
+    candidates: list[PoolCandidate]
+
+    def row(self) -> dict[str, Any]:
+        """The line's JSON values: all that was given and nothing more."""
+        return self.model_dump(exclude_unset=True)
+
+
+def read_pool(path: Path) -> tuple[PoolProblem, ...]:
+    """The problems of a pool file.
+
+    Raises UsageError in one line that names the file's line and the key, for what is no pool; and
+    for an id that stands in two lines.
+    """
+    problems = tuple(_problem(row) for row in read_rows(path))
+    name, count = Counter(str(plain(problem.id)) for problem in problems).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{path}: the id {name!r} stands in {count} lines: ids must be unique")
+    return problems
+
+
+def write_pool(path: Path, problems: Iterable[PoolProblem]) -> None:
+    """Write a pool file that `read_pool` reads back as it was."""
+    with path.open("w", encoding="ascii") as file:
+        file.writelines(json.dumps(problem.row()) + "\n" for problem in problems)
+
+
+def _problem(row: Row) -> PoolProblem:
+    try:
+        return PoolProblem.model_validate(row.values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        got = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
+        raise UsageError(f"{row.where}: `{key[1:]}`: {reason}{got}") from error
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
