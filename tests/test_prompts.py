@@ -85,7 +85,7 @@ def test_a_file_is_a_prompt(tmp_path: Path) -> None:
 def test_a_file_that_asks_nothing_is_refused(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "own.txt"
     file.write_text(text)
-    with pytest.raises(UsageError, match="own.txt") as caught:
+    with pytest.raises(UsageError, match=r"own\.txt") as caught:
         load_prompt(file)
     assert told in str(caught.value)
 
