@@ -60,6 +60,9 @@ class AfterEquals:
         self.parsed.append(raw)
         return Answer(raw, raw.lower())
 
+    def close(self) -> None:
+        """Holds nothing."""
+
 
 def write(path: Path, *rows: object) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
