@@ -13,6 +13,8 @@ from ponder.answers.remembered import RememberedAnswers
 from ponder.budget import Budget
 from ponder.engines.base import Engine
 from ponder.errors import PonderError
+from ponder.recipes import Recipe
+from ponder.recipes.registry import open_engine
 from ponder.session import Observer, ProblemSession, SessionOptions, Slots
 from ponder.store.base import CallLog
 from ponder.store.reading import RunReader
@@ -53,6 +55,20 @@ class Job:
     store: RunStore
     observer: RunObserver | None = None
     """A live view of it."""
+
+
+@asynccontextmanager
+async def opened(
+    recipe: Recipe, announce: Callable[[str], None]
+) -> AsyncIterator[tuple[Engine, Slots]]:
+    """The recipe's engine, closed at the end, and its slots; a busy server halves them."""
+    slots: list[Slots] = []
+    engine = await open_engine(recipe, announce, lambda: slots[0].busy() if slots else None)
+    slots.append(Slots(engine.capabilities.slots))
+    try:
+        yield engine, slots[0]
+    finally:
+        await engine.aclose()
 
 
 async def solve(

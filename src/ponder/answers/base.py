@@ -20,3 +20,7 @@ class AnswerKind(Protocol):
     async def parse(self, raw: str) -> Answer:
         """The raw answer with its canonical key, computed within limits of size and time."""
         ...
+
+    def close(self) -> None:
+        """Free what parsing holds; a second call does nothing."""
+        ...

@@ -29,6 +29,7 @@ from ponder.answers.keys import (
     rational_key,
     text_key,
 )
+from ponder.answers.latex import tidied
 
 PRECISION = DIGITS + 15
 """Digits computed, of which `DIGITS` count."""
@@ -37,13 +38,14 @@ MOST_PRECISION = 400
 NEGLIGIBLE = Decimal(10) ** -(2 * DIGITS)
 POINTS = 3
 
+_CONSTANTS = {"i": sympy.I, "e": sympy.E}
 _BRACKETS = {True: "()", False: "[]"}
 
 
 def canonical_key(raw: str) -> str:
     """The key of `raw`; its normalised text if it does not parse."""
     logging.disable(logging.WARNING)
-    parsed = parse(f"${raw}$", [LatexExtractionConfig()], parsing_timeout=None)
+    parsed = parse(f"${tidied(raw)}$", [LatexExtractionConfig()], parsing_timeout=None)
     formula = next((item for item in parsed if isinstance(item, Basic | MatrixBase)), None)
     return text_key(raw) if formula is None else key_of(formula)
 
@@ -136,7 +138,7 @@ def _chain_key(chain: sympy.And) -> str:
 
 def _value_key(formula: Basic) -> str:
     """The value of a number, the values of a formula, or the form of what has none."""
-    if isinstance(formula, sympy.Symbol):
+    if isinstance(formula, sympy.Symbol) and formula.name not in _CONSTANTS:
         return text_key(formula.name)
     exact = _exact(formula)
     values = [_value(exact, point) for point in range(POINTS)]
@@ -161,11 +163,11 @@ def _relation_key(kind: str, difference: sympy.Expr, *, signed: bool) -> str:
 
 
 def _exact(formula: Basic) -> Basic:
-    """`formula` evaluated, decimals as fractions, "i" as the imaginary unit, a percentage as is."""
+    """`formula` evaluated, decimals as fractions, "i" and "e" as the constants, "%" as nothing."""
     decimals = {number: sympy.Rational(str(number)) for number in formula.atoms(sympy.Float)}
     percents = {item: sympy.Integer(1) for item in formula.atoms(sympy.UnevaluatedExpr)}
     names = {
-        symbol: sympy.I if symbol.name == "i" else sympy.Symbol(symbol.name)
+        symbol: _CONSTANTS.get(symbol.name, sympy.Symbol(symbol.name))
         for symbol in formula.free_symbols
     }
     return formula.xreplace({**decimals, **percents, **names})

@@ -34,6 +34,9 @@ class ChoiceAnswers:
         """The upper-case letter is the key; anything else groups as text."""
         return Answer(raw, self._letter(raw) or text_key(raw))
 
+    def close(self) -> None:
+        """Nothing to free."""
+
     def _letter(self, raw: str) -> str | None:
         """The letter that `raw` begins with, if it stands alone: "(C)", "C) 12", "C. 12"."""
         plain = _STYLING.sub(" ", raw[:200]).strip()

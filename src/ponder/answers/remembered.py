@@ -20,3 +20,7 @@ class RememberedAnswers:
     async def parse(self, raw: str) -> Answer:
         """The answer with its key of then, or a new one for an answer not seen then."""
         return self._known.get(raw) or await self._kind.parse(raw)
+
+    def close(self) -> None:
+        """Close the kind behind it."""
+        self._kind.close()

@@ -19,3 +19,6 @@ class TextAnswers:
     async def parse(self, raw: str) -> Answer:
         """The normalised text is the key."""
         return Answer(raw, text_key(raw))
+
+    def close(self) -> None:
+        """Nothing to free."""

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ponder.backends.gguf_header import GgufHeader
 from ponder.backends.models import cache_folder
@@ -16,51 +16,53 @@ from ponder.errors import EngineError, MissingExtraError
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """What OpenVINO GenAI's reader builds."""
 
-_F32, _F16, _Q8_0 = 0, 1, 8
-_FAITHFUL = {_F32: "f32", _F16: "f16", _Q8_0: "q8_0"}
-"""Tensor types that it reads as they are meant: next-token log-probabilities agree."""
+_F32, _F16, _Q8_0, _BF16 = 0, 1, 8, 30
 
 
-def precision(header: GgufHeader) -> str:
-    """Of the weights as they are loaded: the file's own, or `q8_0` if it is re-quantised."""
-    kinds = {tensor.kind for tensor in header.tensors.values()}
-    return _FAITHFUL.get(max(kinds - {_F32} or {_F32}), "q8_0")
+def precision(header: GgufHeader) -> Literal["f16", "q8_0"]:
+    """Of the matrices as they are loaded: `q8_0` if the file quantises any of them."""
+    return "f16" if _kinds(header) <= {_F32, _F16, _BF16} else "q8_0"
+
+
+def _kinds(header: GgufHeader) -> set[int]:
+    """The types of the matrices; vectors are F32 in every file."""
+    return {tensor.kind for tensor in header.tensors.values() if tensor.dimensions > 1}
 
 
 def exported(path: Path, header: GgufHeader, sha256: str, announce: Callable[[str], None]) -> Path:
     """The OpenVINO folder of the GGUF file at `path`, from the cache or made now.
 
-    The reader takes the integer zero points of Q4_1 lossily (layer weights 8 to 9 % off), so
-    files with types other than F32, F16 and Q8_0 are re-quantised to Q8_0 first. The folder
-    gives the same numbers as the GGUF file that it was made of and loads in half the time. Any
-    number of processes may ask at once. Raises EngineError, in one line, for a file that cannot
-    be read rightly.
+    The reader takes the integer zero points of Q4_1 lossily (layer weights 8 to 9 % off) and
+    refuses several types, so a file whose matrices are not all F16 or all Q8_0 is written anew
+    first. The folder gives the same numbers as the GGUF file that it was made of and loads in
+    half the time. Any number of processes may ask at once. Raises EngineError, in one line, for
+    a file that cannot be read rightly.
     """
     _refuse_unknown(path, header)
-    target = cache_folder() / "models" / f"{path.stem}-{sha256[:16]}-{precision(header)}"
+    wanted = precision(header)
+    target = cache_folder() / "models" / f"{path.stem}-{sha256[:16]}-{wanted}"
     if target.exists():
         return target
-    faithful = {tensor.kind for tensor in header.tensors.values()} <= set(_FAITHFUL)
-    how = "as it is" if faithful else "re-quantised to Q8_0"
-    announce(f"converting {path.name} once ({how}), into {target}")
+    announce(f"converting {path.name} to OpenVINO ({wanted}) once, into {target}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as work:
-            source = path if faithful else Path(work) / "q8_0.gguf"
-            if not faithful:
-                requantise(path, source)
+            source = path
+            if _kinds(header) not in ({_F16}, {_Q8_0}):
+                source = Path(work) / "source.gguf"
+                requantise(path, source, wanted)
             _export(source, Path(work) / "model", path.name)
             _publish(Path(work) / "model", target)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise EngineError(f"cannot convert {path.name} into {target.parent}: {error}") from error
     return target
 
 
-def requantise(source: Path, target: Path) -> None:
-    """Write `source` with all weights in Q8_0 (F16 where a row is not whole blocks of 32).
+def requantise(source: Path, target: Path, wanted: Literal["f16", "q8_0"]) -> None:
+    """Write `source` with all its matrices in one type.
 
-    4 s and 145 MB for the default model. Raises EngineError for types that the `gguf` package
-    cannot take apart.
+    To Q8_0, 4 s and 145 MB for the default model. Raises EngineError for types that the `gguf`
+    package cannot take apart.
     """
     try:
         from gguf import GGUFReader, GGUFWriter, LlamaFileType
@@ -73,32 +75,31 @@ def requantise(source: Path, target: Path) -> None:
         if name not in replaced and not name.startswith("GGUF."):
             inner = field.types[-1] if len(field.types) > 1 else None
             writer.add_key_value(name, field.contents(), field.types[0], inner)
-    writer.add_file_type(LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(LlamaFileType[f"MOSTLY_{wanted.upper()}"])
     writer.add_quantization_version(2)
     for tensor in reader.tensors:
-        _add(writer, tensor)
+        _add(writer, tensor, wanted.upper())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _add(writer: Any, tensor: Any) -> None:
+def _add(writer: Any, tensor: Any, wanted: str) -> None:
     from gguf import GGMLQuantizationType, quants
 
-    if tensor.tensor_type in (GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0):
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    kind = GGMLQuantizationType[wanted if len(tensor.shape) > 1 else "F32"]
+    if tensor.tensor_type == kind:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=kind)
         return
     try:
         rows = quants.dequantize(tensor.data, tensor.tensor_type)
-    except NotImplementedError:
+        writer.add_tensor(tensor.name, quants.quantize(rows, kind), raw_dtype=kind)
+    except (NotImplementedError, quants.QuantError) as error:
         raise EngineError(
-            f"tensor {tensor.name!r} has type {tensor.tensor_type.name}, which cannot be read: "
-            "use a file of another type, such as Q8_0"
-        ) from None
-    whole = rows.shape[-1] % 32 == 0
-    kind = GGMLQuantizationType.Q8_0 if whole else GGMLQuantizationType.F16
-    writer.add_tensor(tensor.name, quants.quantize(rows, kind), raw_dtype=kind)
+            f"tensor {tensor.name!r} of type {tensor.tensor_type.name} cannot be written as "
+            f"{kind.name}: {error}"
+        ) from error
 
 
 def _refuse_unknown(path: Path, header: GgufHeader) -> None:

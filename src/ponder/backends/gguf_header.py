@@ -35,6 +35,7 @@ class TensorInfo(NamedTuple):
 
     kind: int
     """The number of its type in the GGUF format."""
+    dimensions: int
     weights: int
     """How many numbers it holds."""
 
@@ -128,4 +129,4 @@ class _Reader:
         shape = [int(self._scalar("Q")) for _ in range(int(self._scalar("I")))]
         kind = int(self._scalar("I"))
         self._scalar("Q")
-        return name, TensorInfo(kind, prod(shape))
+        return name, TensorInfo(kind, len(shape), prod(shape))

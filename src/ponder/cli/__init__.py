@@ -1,1 +1,5 @@
 """The command line; thin."""
+
+from ponder.cli.app import main
+
+__all__ = ["main"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from ponder.engines.base import Capabilities
 from ponder.errors import ReplayError
@@ -15,15 +15,14 @@ class ReplayEngine:
     def __init__(self, capabilities: Capabilities) -> None:
         self.capabilities = capabilities
 
-    async def generate(
+    def generate(
         self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
-    ) -> AsyncGenerator[Completion, None]:
+    ) -> AsyncIterator[Completion]:
         """Raise ReplayError: the log should have answered."""
         raise ReplayError(
             f"problem {prefix.problem.id!r} asks for {len(seeds)} samples that are not recorded "
             f"(depth {prefix.depth}, {sampling.limit} tokens): the strategy or its knobs changed"
         )
-        yield  # makes this a generator, as the protocol has it
 
     async def aclose(self) -> None:
         """Nothing to free."""

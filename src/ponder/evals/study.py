@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import cast
 
 from ponder.answers.base import AnswerKind
 from ponder.answers.registry import answer_kind
@@ -20,10 +21,10 @@ from ponder.evals.datasets import load
 from ponder.evals.grading import Comparison, Grader
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
-from ponder.recipes.registry import open_engine, strategy_of, verifier_of
+from ponder.recipes.registry import check_scored, strategy_of, verifier_of
 from ponder.recipes.toml import recipe_toml
-from ponder.runner import Job, Method, RunObserver, run, unfinished
-from ponder.session import SessionOptions, Slots
+from ponder.runner import Job, Method, RunObserver, opened, run, unfinished
+from ponder.session import SessionOptions
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.types import Example, NodePath
@@ -102,20 +103,6 @@ def _equal_tokens(folder: str, budget: Budget) -> Callable[[str], Budget]:
     return of
 
 
-@asynccontextmanager
-async def opened(
-    recipe: Recipe, announce: Callable[[str], None]
-) -> AsyncIterator[tuple[Engine, Slots]]:
-    """The recipe's engine, closed at the end, and its slots; a busy server halves them."""
-    slots: list[Slots] = []
-    engine = await open_engine(recipe, announce, lambda: slots[0].busy() if slots else None)
-    slots.append(Slots(engine.capabilities.slots))
-    try:
-        yield engine, slots[0]
-    finally:
-        await engine.aclose()
-
-
 async def run_plans(
     planned: Sequence[Plan],
     *,
@@ -131,8 +118,7 @@ async def run_plans(
     """
     examples = {plan.folder: examples_of(plan.recipe.study) for plan in planned}
     for plan in planned:
-        strategy_of(plan.recipe.study)
-        _verifiers(plan.recipe.study)
+        check_scored(strategy_of(plan.recipe.study), _verifiers(plan.recipe.study))
     async with AsyncExitStack() as stack:
         engine, slots = await stack.enter_async_context(opened(planned[0].recipe, announce))
         jobs: list[Job] = []
@@ -143,10 +129,8 @@ async def run_plans(
             more = await jobs_of(plan, store, examples[plan.folder], engine)
             observer = watch(plan, len(more)) if watch else None
             jobs += [replace(job, observer=observer) for job in more]
-        try:
+        async with closed(jobs):
             await run(jobs, slots, stop)
-        finally:
-            await _close({id(job.method): job.method for job in jobs}.values())
         async with Grader() as grader:
             for store in stores:
                 await grade_run(store, grader)
@@ -191,13 +175,17 @@ def _verifiers(study: Study) -> list[Verifier]:
     return [] if study.verifier is None else [verifier_of(study.verifier, study.verifier_knobs)]
 
 
-async def _close(methods: Iterable[Method]) -> None:
-    for method in methods:
-        for verifier in method.verifiers:
-            await verifier.aclose()
-        close = getattr(method.answers, "close", None)
-        if close is not None:
-            await asyncio.to_thread(close)
+@asynccontextmanager
+async def closed(jobs: Iterable[Job]) -> AsyncIterator[None]:
+    """Close the verifiers and answer kinds of the jobs at the end."""
+    methods = {id(job.method): job.method for job in jobs}.values()
+    try:
+        yield
+    finally:
+        for method in methods:
+            for verifier in method.verifiers:
+                await verifier.aclose()
+            await asyncio.to_thread(method.answers.close)
 
 
 async def provenance(
@@ -241,3 +229,16 @@ async def grade_run(store: RunStore, grader: Grader) -> None:
     verdicts = await grader.grade_many(comparisons)
     grades |= {place: verdict.equal for place, verdict in zip(paths, verdicts, strict=True)}
     store.set_grades("ours", grades)
+
+
+def reopened(folder: Path) -> RunStore:
+    """The run in `folder`, to add to; raises StoreError when there is none."""
+    with RunReader(folder) as reader:
+        kept = reader.recipe()
+    recipe = folder / "recipe.toml"
+    return RunStore.open(
+        folder,
+        study=cast("dict[str, object]", kept["study"]),
+        host=cast("dict[str, object]", kept["host"]),
+        recipe_toml=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+    )

@@ -13,9 +13,13 @@ from math_verify import (
     parse,
     verify,
 )
+from sympy import Basic, I, MatrixBase, Symbol
 
-from ponder.answers.extraction import boxed
+from ponder.answers.extraction import boxed, stated
+from ponder.answers.latex import tidied
 from ponder.answers.limits import refusal
+from ponder.answers.plain import plain_number
+from ponder.answers.words import is_words, time_of_day
 
 DEFAULT_MATCH_TYPES = ("latex", "expr")
 
@@ -24,13 +28,17 @@ _TARGETS = {
     "expr": ExprExtractionConfig,
     "string": StringExtractionConfig,
 }
+_READING = ("match_types", "precision")
 _DELIMITER = re.compile(r"(?<!\\)\$|\\\(|\\\[|\\boxed|\\fbox|\n")
-_QUOTED = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{[^{}]*\}")
-_PROSE = re.compile(
-    r"[^\W\d_\\]{2,}[,:]?\s+(?:[^\W\d_]{2,}\b|-?\d)"  # two words, or a word and a number
-    r"|\d\s+[^\W\d_]{3,}\b"  # a number and its unit
-    r"|[.:!?]\s|\banswer\b"
+_COMMAND = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b"
 )
+_PROSE = re.compile(
+    r"[^\W\d_]{2,}[,:]?\s+(?:[^\W\d_]{2,}\b|-?\d)"  # two words, or a word and a number
+    r"|\d\s+[^\W\d_]{3,}\b"  # a number and its unit
+    r"|[^\W\d_]{2,}[.:!?]\s|\banswer\b"
+)
+_AS_WRITTEN = re.compile(r"=|%|percent|pct")
 
 
 def verdict(gold: str, pred: str, params: Mapping[str, object]) -> bool:
@@ -41,29 +49,63 @@ def verdict(gold: str, pred: str, params: Mapping[str, object]) -> bool:
     logging.disable(logging.WARNING)
     names = params.get("match_types", DEFAULT_MATCH_TYPES)
     assert isinstance(names, Sequence)
-    sides = [_parsed(side, names) for side in (gold, pred)]
+    sides = [list(map(unified, parsed(side, names))) for side in (gold, pred)]
     options = {name: value for name, value in params.items() if name not in _READING}
     if "precision" in params:
         options["float_rounding"] = params["precision"]
     return bool(verify(*sides, timeout_seconds=None, **options))
 
 
-_READING = ("match_types", "precision")
-
-
-def is_bare(side: str) -> bool:
-    """Whether `side` is an answer by itself: no delimiter, no box, one line, no prose."""
-    return not (_DELIMITER.search(side) or _PROSE.search(_QUOTED.sub("", side)))
-
-
-def _parsed(side: str, names: Sequence[str]) -> list[object]:
-    """A bare answer read as LaTeX if it can be, else what is extracted from the text."""
+def parsed(side: str, names: Sequence[str]) -> list[object]:
+    """What `side` means: a bare answer as LaTeX if it can be, else what is extracted from it."""
     bare = is_bare(side)
     reason = refusal(side if bare else boxed(side) or "")
     if reason is not None:
         raise ValueError(reason)
     if bare and "latex" in names:
-        parsed = parse(f"${side}$", [LatexExtractionConfig()], parsing_timeout=None)
-        if any(not isinstance(item, str) for item in parsed):
-            return list(parsed)
-    return list(parse(side, [_TARGETS[name]() for name in names], parsing_timeout=None))
+        found = _formula(as_latex(side))
+        if found:
+            return found
+    found = list(parse(side, [_TARGETS[name]() for name in names], parsing_timeout=None))
+    answer = stated(side)
+    return found or ([] if bare or answer is None else _formula(as_latex(answer)))
+
+
+def unified(item: object) -> object:
+    """`item` with "i" as the imaginary unit and every other name real.
+
+    math-verify reads both so or otherwise depending on what stands beside an "i".
+    """
+    if not isinstance(item, Basic | MatrixBase):
+        return item
+    names = {
+        symbol: I if symbol.name == "i" else Symbol(symbol.name, real=True)
+        for symbol in item.free_symbols
+    }
+    changed = {symbol: name for symbol, name in names.items() if symbol != name}
+    return item.xreplace(changed) if changed else item
+
+
+def is_bare(side: str) -> bool:
+    """Whether `side` is an answer by itself: no delimiter, no box, one line, no prose."""
+    if _DELIMITER.search(side):
+        return False
+    words = is_words(side) or time_of_day(side) is not None
+    return words or not _PROSE.search(_COMMAND.sub("@", side))
+
+
+def as_latex(bare: str) -> str:
+    """The LaTeX of a bare answer: words as text, numbers without what surrounds them."""
+    words = bare if is_words(bare) else time_of_day(bare)
+    if words is not None:
+        return rf"\text{{{words}}}"
+    number = None if _AS_WRITTEN.search(bare) else plain_number(bare)
+    if number is not None and (number.denominator == 1 or r"\overline" in bare):
+        return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"
+    return tidied(bare)
+
+
+def _formula(latex: str) -> list[object]:
+    """What math-verify makes of a formula; nothing if it cannot parse it."""
+    found = parse(f"${latex}$", [LatexExtractionConfig()], parsing_timeout=None)
+    return [] if all(isinstance(item, str) for item in found) else list(found)

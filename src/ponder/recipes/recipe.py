@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -125,6 +126,12 @@ class Recipe(_Table):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not TOML: {error}") from None
         return cls.checked(content, str(path))
+
+    @classmethod
+    def shipped(cls, name: str) -> Self:
+        """A recipe that comes with ponder, by its name."""
+        with as_file(files("ponder.recipes") / f"{name}.toml") as path:
+            return cls.load(path)
 
     @classmethod
     def checked(cls, content: Mapping[str, Any], where: str = "recipe") -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -51,12 +51,17 @@ def strategy_of(study: Study) -> Strategy:
     if study.aggregation is not None:
         knobs["aggregation"] = study.aggregation
     strategy: Strategy = kind(n=study.n, sampling=study.sampling.sampling(), **knobs)
-    if strategy.selector != "majority" and study.verifier is None:
-        raise UsageError(
-            f"{study.strategy} with selector {strategy.selector!r} needs scores: name a "
-            f"`verifier`, one of {_names(VERIFIERS)}, mix or module:function"
-        )
     return strategy
+
+
+def check_scored(strategy: Strategy, verifiers: Sequence[Verifier]) -> None:
+    """Raise UsageError for a strategy that chooses by scores without a verifier to give them."""
+    guided = getattr(strategy, "guided", False)
+    if (guided or strategy.selector != "majority") and not verifiers:
+        raise UsageError(
+            f"{strategy.name} needs scores: name a `verifier`, one of {_names(VERIFIERS)}, mix or "
+            "module:function"
+        )
 
 
 def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:

@@ -124,6 +124,17 @@ def chosen_of(
     return None if index is None else candidates[index]
 
 
+def why(candidates: Sequence[Candidate], chosen: Candidate, finish: Finish) -> str:
+    """The choice in a line: how many agree with it, and by what they were ranked."""
+    voting = [candidate for candidate in candidates if candidate.votes and candidate.answer]
+    key = chosen.answer.key if chosen.answer else None
+    agree = sum(
+        candidate.answer is not None and candidate.answer.key == key for candidate in voting
+    )
+    ranked = "" if finish.selector == "majority" else f", ranked by the {finish.aggregation} score"
+    return f"{finish.selector}: {agree} of {len(voting)} votes say so{ranked}"
+
+
 def ballot(candidate: Candidate, verifier: str | None, aggregation: Aggregation) -> Ballot:
     """A candidate as the selectors see it: its voting key and its one score."""
     votes = candidate.votes and candidate.answer is not None

@@ -13,7 +13,7 @@ from ponder.engines.base import Engine
 from ponder.errors import UnsupportedError
 from ponder.session.base import Finish, Observer, Session
 from ponder.session.drawing import Drawing
-from ponder.session.ending import candidates_of, chosen_of, node_of, nodes_of, spent_of
+from ponder.session.ending import candidates_of, chosen_of, node_of, nodes_of, spent_of, why
 from ponder.session.options import SessionOptions
 from ponder.session.scoring import Scoring
 from ponder.session.slots import Slots
@@ -151,6 +151,8 @@ class ProblemSession:
         samples = self._drawing.samples
         candidates = await candidates_of(finish, samples, self._scoring, self._answers)
         chosen = chosen_of(candidates, finish, self.verifiers)
+        if chosen is not None:
+            self.record(Decision("chosen", (chosen.path,), why(candidates, chosen, finish)))
         nodes = nodes_of(samples.values(), self._scoring)
         return Trace(
             problem_id=self._problem.id,

@@ -64,8 +64,10 @@ class Server:
             models = None
         named = models if isinstance(models, list) else []
         entries = [entry for entry in named if isinstance(entry, dict)]
-        own = [entry for entry in entries if entry.get("id") == self.model] or entries[:1]
-        return _listed(own[0] if own else {})
+        own = [entry for entry in entries if entry.get("id") == self.model]
+        # A server of one model, like llama.cpp's, takes any name for it.
+        known = own or (entries if len(entries) == 1 else [{}])
+        return _listed(known[0])
 
     async def slots(self) -> int | None:
         """How many sequences it runs at once, as llama.cpp tells; None elsewhere."""

@@ -1,0 +1,143 @@
+"""Solving one problem from Python: `solve`, and `asolve` inside an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from ponder.answers.registry import answer_kind
+from ponder.engines.base import Engine
+from ponder.prompts import load_prompt
+from ponder.recipes import Recipe, Study
+from ponder.recipes.registry import check_scored, strategy_of, verifier_of
+from ponder.runner import Method, opened
+from ponder.runner import solve as solve_one
+from ponder.session import Observer, SessionOptions, Slots
+from ponder.store.log import MemoryCallLog
+from ponder.strategies.base import Strategy
+from ponder.trace import Trace
+from ponder.types import Problem
+from ponder.verifiers.base import Verifier
+from ponder.verifiers.function import FunctionVerifier
+
+TUNED = "grade-school"
+"""The recipe that is tuned for the default model."""
+
+FROM_RECIPE = "recipe"
+"""The verifier that the recipe names."""
+
+
+async def asolve(
+    question: str | Problem,
+    *,
+    model: str | Path | Engine | None = None,
+    strategy: str | Strategy | None = None,
+    verifier: str | Verifier | Callable[..., Any] | None = FROM_RECIPE,
+    recipe: Recipe | None = None,
+    observer: Observer | None = None,
+    announce: Callable[[str], None] = lambda _line: None,
+    **study: object,
+) -> Trace:
+    """Spend compute on one question: `trace.answer` is the answer, `trace.spent` the bill.
+
+    `model` is a GGUF file, an OpenVINO folder, or an engine that is open and stays open; None is
+    the default model. `strategy` and `verifier` are names or objects; a function from the problem
+    and its step texts to their scores is a verifier too, and None is no verifier. Whatever else a
+    recipe's `[study]` has may be given by its name: `n=8`, `prompt="plain"`,
+    `budget={"generated_tokens": 400}`. What is not given comes from `recipe`: by default the tuned
+    recipe of the default model, and plain defaults for another one.
+
+    A `Problem` keeps its own messages; a question gets the prompt around it. Raises UsageError for
+    what cannot be used and EngineError when the model cannot be opened.
+    """
+    given = {key: value for key, value in study.items() if value is not None}
+    if isinstance(model, str | Path):
+        given["model"] = str(model)
+    if isinstance(strategy, str):
+        given["strategy"] = strategy
+    if recipe is None:
+        recipe = Recipe.shipped(TUNED) if model is None else Recipe()
+    recipe = recipe.changed(given, {})
+    verifiers = _verifiers(verifier, recipe.study)
+    chosen = (
+        strategy_of(recipe.study) if strategy is None or isinstance(strategy, str) else strategy
+    )
+    check_scored(chosen, verifiers)
+    problem = _problem(question, recipe.study)
+    answers = answer_kind(recipe.study.answer)
+    async with _engine(model, recipe, announce) as (engine, slots):
+        method = Method(chosen, engine, verifiers, answers, _options(recipe))
+        try:
+            return await solve_one(problem, method, MemoryCallLog(), slots, observer=observer)
+        finally:
+            await asyncio.to_thread(answers.close)
+
+
+def solve(question: str | Problem, **options: Any) -> Trace:
+    """The same for code without an event loop, and for notebooks, whose loop goes on running.
+
+    Takes what `asolve` takes, except an engine that is open in another event loop.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(asolve(question, **options))
+    outcome: list[Trace | BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(asyncio.run(asolve(question, **options)))
+        except BaseException as error:  # noqa: BLE001  handed on to the caller's thread
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="ponder.solve")
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _options(recipe: Recipe) -> SessionOptions:
+    study = recipe.study
+    return SessionOptions(
+        seed=study.seed, budget=study.budgets(), separator=study.sampling.separator
+    )
+
+
+def _problem(question: str | Problem, study: Study) -> Problem:
+    if isinstance(question, Problem):
+        return question
+    asked = Problem.ask(question)
+    return replace(asked, messages=load_prompt(study.prompt).render(question))
+
+
+def _verifiers(
+    given: str | Verifier | Callable[..., Any] | None, study: Study
+) -> Sequence[Verifier]:
+    if given == FROM_RECIPE:
+        name = study.verifier
+        return [] if name is None else [verifier_of(name, study.verifier_knobs)]
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [verifier_of(given, study.verifier_knobs)]
+    if hasattr(given, "info"):
+        return [cast("Verifier", given)]
+    return [FunctionVerifier(given)]
+
+
+@asynccontextmanager
+async def _engine(
+    model: str | Path | Engine | None, recipe: Recipe, announce: Callable[[str], None]
+) -> AsyncIterator[tuple[Engine, Slots]]:
+    if model is None or isinstance(model, str | Path):
+        async with opened(recipe, announce) as found:
+            yield found
+    else:
+        yield model, Slots(model.capabilities.slots)

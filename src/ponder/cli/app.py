@@ -1,0 +1,75 @@
+"""The commands, and how every one of them fails: one clear line, and an exit status that says it.
+
+0 is success, 1 a failure, 2 bad usage, 130 an interruption.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+
+import typer
+
+from ponder.cli.demo import demo
+from ponder.cli.doctor import doctor
+from ponder.cli.grade import grade
+from ponder.cli.pool import export, import_
+from ponder.cli.report import report
+from ponder.cli.run import run
+from ponder.cli.show import show
+from ponder.cli.solve import solve
+from ponder.cli.terminal import errors
+from ponder.errors import PonderError, UsageError
+
+app = typer.Typer(
+    help="Make small language models think longer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(run)
+app.command()(solve)
+app.command()(show)
+app.command()(grade)
+app.command()(report)
+app.command("import")(import_)
+app.command()(export)
+app.command()(doctor)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
+) -> None:
+    """Make small language models think longer."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    try:
+        status = app([word for word in words if word != "--debug"], standalone_mode=False)
+    except typer.TyperException as error:
+        _say(error.format_message(), debug=debug)
+        sys.exit(2)
+    except UsageError as error:
+        _say(str(error), debug=debug)
+        sys.exit(2)
+    except (PonderError, OSError) as error:
+        _say(str(error), debug=debug)
+        sys.exit(1)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted", debug=debug)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(line: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    errors().print(f"ponder: {line}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""`ponder demo`: every method on the same problems, a table and a page."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponder.cli.report import numbers_of
+from ponder.cli.terminal import announce, errors, interruptible, output, print_json
+from ponder.evals.demo import DemoMethod, methods, run_demo
+from ponder.recipes import Recipe
+from ponder.report.page import write_page
+from ponder.report.progress import MethodsProgress
+from ponder.report.table import method_table, warning_lines
+from ponder.report.view import method_row
+from ponder.report.views import LoadedRun, load_run, reselected
+
+TITLE = "What a small model gains from thinking longer"
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("-o", help="Where the runs and the page go.")] = Path(
+        "ponder-demo"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Let a 135M model solve word problems in eight ways, for at most about three minutes.
+
+    Greedy decoding, majority, best of N, weighted voting, beam search, diverse verifier tree
+    search and self-refinement, on the same problems, n = 8. The same command again goes on with
+    more problems.
+
+    Example: ponder demo -o my-demo
+    """
+    chosen = methods(Recipe.shipped("grade-school"), folder)
+    interruptible(lambda stop: _run(chosen, stop))
+    found = views(chosen)
+    page = folder / "report.html"
+    write_page(page, TITLE, [run.view for run in found])
+    if as_json:
+        print_json(numbers_of(found))
+        return
+    console = output()
+    console.print(method_table([method_row(run.view) for run in found], _title(found)))
+    console.print(warning_lines([run.view for run in found]))
+    console.print(str(page), markup=False, soft_wrap=True)
+
+
+async def _run(chosen: list[DemoMethod], stop: asyncio.Event) -> None:
+    with MethodsProgress(errors()) as progress:
+        await run_demo(chosen, announce, progress.method, stop)
+
+
+def views(chosen: list[DemoMethod]) -> list[LoadedRun]:
+    """A row of the table each: the sampled run serves three selectors."""
+    found: list[LoadedRun] = []
+    for method in chosen:
+        name = method.name.replace("_", " ")
+        loaded = load_run(method.plan.folder, name, greedy=method.name == "greedy")
+        if method.name == "sample":
+            shown = {"majority": "majority", "best of N": "best_of_n", "weighted": "weighted"}
+            found += [reselected(loaded, label, selector) for label, selector in shown.items()]
+        else:
+            found.append(loaded)
+    return found
+
+
+def _title(found: list[LoadedRun]) -> str:
+    problems = min(len(run.view.traces) for run in found)
+    return f"{problems} problems, n = 8"

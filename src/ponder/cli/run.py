@@ -1,0 +1,113 @@
+"""`ponder run`: one strategy over one data set, into a run directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponder.cli.report import present
+from ponder.cli.terminal import announce, errors, interruptible
+from ponder.cli.words import given, numbers, pairs, swept, with_keys
+from ponder.errors import PonderError, UsageError
+from ponder.evals.study import Plan, plans, run_plans
+from ponder.recipes import Recipe
+from ponder.report.progress import MethodsProgress
+from ponder.runner import RunObserver, all_failed
+from ponder.store.reading import RunReader
+
+
+def run(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe; the options below replace its values.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
+    engine: Annotated[str | None, typer.Option(help="embedded, openai or scripted.")] = None,
+    model: Annotated[str | None, typer.Option(help="A file, a folder or a name.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="sample, beam_search, dvts or self_refine.")
+    ] = None,
+    n: Annotated[int | None, typer.Option(help="Samples, beams or chains.")] = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="A verifier's name, or module:function.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="A file, or a data set's name.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first K problems.")] = None,
+    ids: Annotated[str | None, typer.Option(help="Only these problems: ID,ID,...")] = None,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="ours=theirs: problem=question.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="A prompt's name, or a file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The run's seed.")] = None,
+    seeds: Annotated[int, typer.Option(help="So many runs, seeds counting up.", min=1)] = 1,
+    sweep: Annotated[list[str] | None, typer.Option(help="A run a value: n=4,16.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy decoding.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one solution.")] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="KIND=NUMBER, repeatable; see below.")
+    ] = None,
+    equal_tokens: Annotated[
+        str | None, typer.Option(help="A run: each problem's budget is what it spent there.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of the engine openai's server.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other recipe key: knobs.beam_width=2.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Run a strategy over a data set; the same command again goes on where it stopped.
+
+    Budget kinds: generations, generated_tokens, total_tokens, seconds.
+
+    Example: ponder run --dataset grade-school-report --prompt grade-school --n 8 -o runs/sample
+    """
+    if folder is None:
+        raise UsageError("no run directory: give `-o RUN`")
+    study = {
+        "engine": engine,
+        "model": model,
+        "strategy": strategy,
+        "n": n,
+        "verifier": verifier,
+        "dataset": dataset,
+        "limit": limit,
+        "ids": ids.split(",") if ids else None,
+        "map": pairs(map_ or (), "--map") or None,
+        "prompt": prompt,
+        "seed": seed,
+        "equal_tokens": equal_tokens,
+        "budget": numbers(budget or (), "--budget") or None,
+        "sampling": given({"temperature": temperature, "max_tokens": max_tokens}) or None,
+    }
+    asked = Recipe.load(recipe) if recipe else Recipe()
+    asked = with_keys(asked.changed(given(study), given({"base_url": base_url})), set_ or ())
+    planned = plans(asked, folder, swept(sweep or ()), seeds)
+    interruptible(lambda stop: _run(planned, stop))
+    present([plan.folder for plan in planned], as_json=as_json)
+    _check_finished(planned)
+
+
+async def _run(planned: Sequence[Plan], stop: asyncio.Event) -> None:
+    with MethodsProgress(errors()) as progress:
+
+        def watch(plan: Plan, left: int) -> RunObserver:
+            return progress.method(plan.folder.name, left)
+
+        await run_plans(planned, announce=announce, watch=watch, stop=stop)
+
+
+def _check_finished(planned: Sequence[Plan]) -> None:
+    """Fail if the run was stopped before its end, or if nothing could be sampled."""
+    for plan in planned:
+        with RunReader(plan.folder) as reader:
+            total, traces = len(reader.examples()), list(reader.traces())
+        if len(traces) < total:
+            raise PonderError(
+                f"{plan.folder}: {len(traces)} of {total} problems are finished; "
+                "the same command goes on"
+            )
+        if traces and all(all_failed(trace) for trace in traces):
+            raise PonderError(f"{plan.folder}: every sample failed: {traces[0].nodes[0].error}")

@@ -1,0 +1,64 @@
+"""Command line words that mean more than themselves: KEY=VALUE in several forms."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ponder.errors import UsageError
+from ponder.recipes import Recipe
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given at all."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    """`KEY=VALUE` words as a table."""
+    return dict(_pair(word, option) for word in words)
+
+
+def _pair(word: str, option: str) -> tuple[str, str]:
+    key, found, value = word.partition("=")
+    if not found or not key or not value:
+        raise UsageError(f"`{option}` takes KEY=VALUE, got {word!r}")
+    return key, value
+
+
+def numbers(words: Sequence[str], option: str) -> dict[str, float]:
+    """`KEY=NUMBER` words as a table."""
+    found = pairs(words, option)
+    try:
+        return {key: float(value) for key, value in found.items()}
+    except ValueError:
+        raise UsageError(f"`{option}` takes KEY=NUMBER, got {' '.join(words)!r}") from None
+
+
+def swept(words: Sequence[str]) -> dict[str, list[object]]:
+    """`KEY=VALUE,VALUE` words: the values that each key takes."""
+    found = pairs(words, "--sweep")
+    return {key: [_value(part) for part in value.split(",")] for key, value in found.items()}
+
+
+def with_keys(recipe: Recipe, words: Sequence[str]) -> Recipe:
+    """The recipe with `--set` words: `sampling.top_p=0.9`, `host.threads=1`; TOML or bare text."""
+    for key, value in pairs(words, "--set").items():
+        first, *rest = key.split(".")
+        in_host = first == "host" and rest
+        path = rest if first in ("host", "study") and rest else [first, *rest]
+        content: object = _value(value)
+        for part in reversed(path[1:]):
+            content = {part: content}
+        changes = {path[0]: content}
+        recipe = recipe.changed({}, changes) if in_host else recipe.changed(changes, {})
+    return recipe
+
+
+def _value(text: str) -> object:
+    """A TOML value; bare text is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
