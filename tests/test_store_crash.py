@@ -16,71 +16,22 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import pytest
 
 from ponder.errors import RunLockedError, StoreError
-from ponder.store import CallKey, CallRecord, RunStore
+from ponder.store import CallRecord, RunStore
 from ponder.store.database import connect_writing
 from ponder.store.writer import Write, Writer
-from ponder.trace import Node, Spent, Trace
-
-CALLS = 3
-
-WRITING_CHILD = """
-import asyncio, os, sys
-from pathlib import Path
-from tests.test_store_crash import called, content, opened, traced, CALLS
-from ponder.store import CallRecord
-
-async def main():
-    with opened(Path(sys.argv[1])) as store:
-        done = len(store.finished())
-        print("ready", done, flush=True)
-        while True:
-            for i in range(CALLS):
-                store.log.put(called(f"p{done}", i), CallRecord(content(done, i), False))
-            await store.finish(traced(f"p{done}"))
-            print(done, flush=True)
-            done += 1
-
-asyncio.run(main())
-"""
-
-FORKING_CHILD = """
-import os, sys, time
-from pathlib import Path
-from tests.test_store_crash import opened
-
-store = opened(Path(sys.argv[1]))
-if os.fork() == 0:
-    print(os.getpid(), flush=True)
-time.sleep(60)
-"""
-
-
-def opened(folder: Path) -> RunStore:
-    return RunStore.open(folder, study={"n": 1}, host={}, recipe_toml="n = 1\n")
-
-
-def traced(problem_id: str, size: int = 100) -> Trace:
-    node = Node((0,), (), Random(problem_id).randbytes(size).hex(), "eos")  # does not compress
-    return Trace(problem_id, "sample", (node,), (), (), None, None, Spent())
-
-
-def called(problem_id: str, index: int) -> CallKey:
-    return CallKey(problem_id, (index,), "sample", "model", "request")
-
-
-def content(problem: int, index: int) -> bytes:
-    return f"{problem} {index} ".encode() * 50
+from tests.store_writing import CALLS, called, content, opened, traced
 
 
 @contextmanager
-def child(script: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def child(kind: Literal["write", "fork"], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process of its own; killed at the end if it still lives."""
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(folder)],
+        [sys.executable, "-m", "tests.store_writing", kind, str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
@@ -108,11 +59,11 @@ def whole(folder: Path) -> bool:
 # kill -9 -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_kill_9_loses_nothing_that_was_reported_committed(tmp_path: Path, kills: int) -> None:
     random, committed = Random(kills), 0
     for _ in range(kills):
-        with child(WRITING_CHILD, tmp_path) as writer:
+        with child("write", tmp_path) as writer:
             assert said(writer).startswith("ready")
             for _ in range(random.randint(1, 3)):
                 committed = int(said(writer)) + 1
@@ -137,7 +88,7 @@ def check_committed(folder: Path, committed: int) -> None:
 
 
 def test_a_reader_beside_a_writer_sees_whole_problems_and_ever_more(tmp_path: Path) -> None:
-    with child(WRITING_CHILD, tmp_path) as writer:
+    with child("write", tmp_path) as writer:
         said(writer)
         said(writer)
         with RunStore.read(tmp_path) as run:
@@ -177,7 +128,7 @@ async def test_what_a_crash_left_in_the_log_is_recovered(tmp_path: Path) -> None
 
 
 def test_a_second_writer_is_told_the_pid_until_the_first_dies(tmp_path: Path) -> None:
-    with child(WRITING_CHILD, tmp_path) as writer:
+    with child("write", tmp_path) as writer:
         said(writer)
         with pytest.raises(RunLockedError, match=f"written by process {writer.pid}: wait"):
             opened(tmp_path)
@@ -195,7 +146,7 @@ def test_the_lock_holds_within_one_process_and_ends_with_close(tmp_path: Path) -
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent(tmp_path: Path) -> None:
-    with child(FORKING_CHILD, tmp_path) as holder:
+    with child("fork", tmp_path) as holder:
         grandchild = int(said(holder))
         try:
             with pytest.raises(RunLockedError):
