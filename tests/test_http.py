@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ponder.backends.backoff import Backoff, retry_after_seconds
 from ponder.backends.http import HttpClient, JsonObject
+from ponder.backends.http_access import certificates
 from ponder.backends.http_errors import RequestError
 from ponder.errors import UsageError
 from tests.loopback import Connection, Json, listening
@@ -276,6 +277,15 @@ async def test_reasons_are_read_in_every_layout(layout: object) -> None:
         await post(Scripted(refusing))
 
 
+async def test_reasons_without_a_layout_are_read_as_text() -> None:
+    async def proxy(out: Connection) -> None:
+        await out.raw(b"<h1>Bad\n gateway</h1>" + b"x" * 1000, "text/html", 400)
+
+    with pytest.raises(RequestError, match=r"status 400: <h1>Bad gateway</h1>x+$") as told:
+        await post(Scripted(proxy))
+    assert len(str(told.value)) < 400
+
+
 async def test_nobody_listening_is_one_clear_line() -> None:
     async with listening(fine) as url:  # type: ignore[arg-type]
         pass
@@ -290,6 +300,16 @@ async def test_nobody_listening_is_one_clear_line() -> None:
 def test_urls_that_cannot_be_used(url: str) -> None:
     with pytest.raises(UsageError, match="URL"):
         HttpClient(url)
+
+
+async def test_https_trusts_the_known_authorities_and_http_nobody() -> None:
+    trusted = certificates("https://x").cert_store_stats()["x509_ca"]
+    assert (trusted > 50, certificates("http://x").cert_store_stats()["x509_ca"]) == (True, 0)
+
+
+def test_at_least_one_attempt() -> None:
+    with pytest.raises(ValueError, match="`attempts` must be at least 1, got 0"):
+        Backoff(attempts=0)
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("inf"), float("nan")])

@@ -12,6 +12,7 @@ import pytest
 from ponder.engines.openai import OpenAIEngine
 from ponder.errors import EngineError, UsageError
 from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step, Usage
+from tests.contracts.engine_contract import CONTRACT, Check
 from tests.fake_openai import END, HEADER, TURN, FakeServer, serving, story
 
 STEPS = Sampling(separator="\n\n", max_tokens=50)
@@ -82,6 +83,14 @@ async def test_every_mode_finds_the_same_steps(name: str) -> None:
     assert "".join(completion.text for completion in chain) == story(7)
     assert [completion.ended for completion in chain] == ["separator", "separator", "eos"]
     assert not any(completion.retokenised for completion in chain)
+
+
+@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["ids", "text", "chat"])
+async def test_contract(name: str, check: Check) -> None:
+    make, options = MODES[name]
+    async with engine_of(make(), **options) as engine:
+        await check(engine)
 
 
 async def test_ids_are_handed_back_as_they_were_drawn() -> None:
@@ -306,7 +315,6 @@ async def test_ending_early_frees_the_server(way: str) -> None:
                     await task
         await asyncio.wait_for(fake.idle.wait(), 2)
         assert fake.abandoned == (2 if way == "closed" else 4)
-        assert len(asyncio.all_tasks()) <= 1 + fake.running
 
 
 async def test_no_more_requests_at_once_than_allowed() -> None:
@@ -384,15 +392,32 @@ async def test_a_server_that_answers_nothing_is_one_clear_line() -> None:
     ("options", "message"),
     [
         ({"concurrency": 0}, "`concurrency` must be at least 1, got 0"),
+        ({"base_url": "http://x:port"}, "not a URL"),
+        ({"base_url": "localhost:8000"}, "not an http.s. URL"),
         ({"timeout": 0.0}, "`timeout` must be over 0"),
         ({"chat_template": "no/such/file.jinja"}, "chat template 'no/such/file.jinja'"),
         ({"chat_template": "{% for"}, "chat template cannot be read"),
     ],
 )
 async def test_values_that_cannot_be_used(options: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        async with engine_of(FakeServer(), **options):
+    async with serving(FakeServer()) as fake:
+        with pytest.raises(UsageError, match=message):
+            await OpenAIEngine.open(**{"base_url": fake.url, "model": "fake", **options})  # type: ignore[arg-type]
+
+
+async def test_a_template_that_cannot_be_rendered_is_one_clear_line() -> None:
+    with pytest.raises(UsageError, match=r"template cannot be rendered: .*strftime_now"):
+        async with engine_of(FakeServer(), chat_template="{{ strftime_now('%d') }}"):
             pass
+
+
+async def test_a_template_may_be_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text(TEMPLATE)
+    fake = FakeServer(tokenizes=False)
+    async with engine_of(fake, chat_template=str(file)) as engine:
+        await drawn(engine, PROBLEM, WHOLE, 7)
+    assert fake.generations[0]["prompt"] == TURN + "Is the sea wide?" + END + HEADER
 
 
 async def test_a_template_that_refuses_the_conversation_is_a_failed_sample() -> None:

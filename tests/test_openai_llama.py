@@ -18,8 +18,10 @@ from ponder.engines.openai.abilities import Abilities
 from ponder.engines.openai.probes import OPENING, tried
 from ponder.engines.openai.requests import Prompt
 from ponder.engines.openai.server import Server
+from ponder.engines.openai.templates import GivenTemplate, LlamaTemplate
 from ponder.engines.openai.ways import Way
-from ponder.types import Completion, Prefix, Problem, Sampling, Step
+from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step
+from tests.contracts.engine_contract import CONTRACT, Check
 from tests.llama_server import SLOTS, running
 
 pytestmark = pytest.mark.engine
@@ -71,6 +73,12 @@ async def test_it_is_found_to_take_ids_and_to_continue(url: str, cache: Path) ->
     assert found.several
 
 
+@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+async def test_contract(url: str, cache: Path, check: Check) -> None:
+    async with opened(url, cache) as engine:
+        await check(engine)
+
+
 @pytest.mark.parametrize("way", WAYS, ids=[way.mode for way in WAYS])
 async def test_it_continues_in_every_mode(url: str, way: Way) -> None:
     http = HttpClient(f"{url}/v1")
@@ -112,6 +120,21 @@ async def test_the_prompt_is_that_of_the_chat_endpoint(url: str, cache: Path) ->
         [completion] = await drawn(engine, OPENING, Sampling(max_tokens=1), 1)
         chat = await server.count(Prompt.of_messages(OPENING.messages))
     assert completion.usage.prompt == chat
+
+
+async def test_a_given_template_renders_as_the_server_does(url: str) -> None:
+    http = HttpClient(f"{url}/v1")
+    given = str((await http.get("/props"))["chat_template"])
+    turns = [
+        Message("system", "Be brief."),
+        Message("user", "Hi  there\n"),
+        Message("assistant", "Hello."),
+        Message("user", "2 + 2?"),
+    ]
+    for messages in (turns, turns[1:]):
+        served = await LlamaTemplate(http).opening(messages)
+        assert await GivenTemplate(given).opening(messages) == served
+    await http.aclose()
 
 
 async def test_equal_seeds_give_equal_texts(url: str, cache: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ponder.backends.http_errors import RequestError
 from ponder.engines.openai.reader import Reader
 from ponder.engines.openai.wire import Choice, Chunk, pieces
 from ponder.types import Completion, Ended, Sampling, Usage
@@ -182,3 +183,12 @@ def test_what_is_not_told_is_none() -> None:
     assert Chunk.read({"usage": told}).spent() == Usage(3, None, 0)
     timings = {"cache_n": 2, "prompt_n": 5, "predicted_n": 1}
     assert Chunk.read({"timings": timings}).spent() == Usage(7, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "event", [{"choices": "none"}, {"choices": [{"index": "x"}]}, {"usage": {"prompt_tokens": "a"}}]
+)
+def test_unreadable_events_are_one_clear_line(event: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match=r"the answer cannot be read: (choices|usage)") as told:
+        Chunk.read(event)
+    assert "\n" not in str(told.value)

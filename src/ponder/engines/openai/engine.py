@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from ponder.backends.http import HttpClient
+from ponder.backends.http_access import checked_url
 from ponder.engines.base import Capabilities
 from ponder.engines.openai.abilities import Abilities, digest
 from ponder.engines.openai.drawing import draw
@@ -200,5 +201,5 @@ def _finished(completion: Completion, prompt: Prompt) -> Completion:
 
 def _api_url(base_url: str) -> str:
     """The URL with `/v1` where it names only a host, as OpenAI's own clients want it."""
-    bare = base_url.rstrip("/")
-    return bare if httpx.URL(bare).path.strip("/") else f"{bare}/v1"
+    url = checked_url(base_url)
+    return url if httpx.URL(url).path.strip("/") else f"{url}/v1"

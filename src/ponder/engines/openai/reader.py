@@ -10,6 +10,9 @@ from ponder.types import Completion, Ended, Sampling, Usage
 
 Fact = TypeVar("Fact")
 
+FINISHED = ("stop", "length", "eos_token", "stop_sequence")
+"""Finish reasons of whole samples: OpenAI's, and text-generation-inference's for "stop"."""
+
 
 class Cut(NamedTuple):
     """Where a text ends, and as what."""
@@ -80,7 +83,7 @@ class Reader:
 
     def completion(self, told: Usage) -> Completion:
         """The sample, or its failure; `told` is what the server says it cost."""
-        if self.cut is None and self.reason not in ("stop", "length"):
+        if self.cut is None and self.reason not in FINISHED:
             ending = f"as {self.reason!r}" if self.reason else "before its end"
             return self.failed(f"the server ended the answer {ending}", told)
         usage = self._usage(told)

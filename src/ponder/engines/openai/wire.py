@@ -71,7 +71,6 @@ class Choice(_Wire):
     delta: _Message | None = None
     message: _Message | None = None
     token_ids: list[int] | None = None
-    prompt_token_ids: list[int] | None = None
     logprobs: _Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
