@@ -80,6 +80,38 @@ def test_a_parquet_file_names_the_missing_extra(
         load(tmp_path / "set.parquet")
 
 
+class LocalTables(ModuleType):
+    """Stands where pyarrow and its parquet module do: a file's bytes are its rows' JSON."""
+
+    ArrowException = ArithmeticError
+
+    def read_table(self, path: Path) -> "LocalTables":
+        self.content = path.read_text()
+        return self
+
+    def to_pylist(self) -> object:
+        if not self.content.startswith("["):
+            raise self.ArrowException("no parquet file")
+        return json.loads(self.content)
+
+
+def test_a_parquet_file_is_read_through_pyarrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, LocalTables(name))
+    (tmp_path / "set.parquet").write_text(json.dumps([ROW]))
+    assert load(tmp_path / "set.parquet")[0].problem.id == "a"
+    (tmp_path / "set.parquet").write_text("nonsense")
+    with pytest.raises(UsageError, match=r"set.parquet cannot be read: no parquet file"):
+        load(tmp_path / "set.parquet")
+
+
+def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no file"):
+        load(tmp_path)
+
+
 def test_a_row_becomes_an_example_and_unknown_columns_are_kept(tmp_path: Path) -> None:
     row = {**ROW, "level": 3, "subject": "Sums", "source": {"page": 7}}
     [example] = load(write(tmp_path / "set.jsonl", row))

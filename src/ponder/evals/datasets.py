@@ -83,7 +83,7 @@ def plain(value: object) -> str | None:
 
 def _rows(dataset: str | Path) -> list[Row]:
     path = Path(dataset)
-    if isinstance(dataset, Path) or path.exists() or path.name.lower().endswith(SUFFIXES):
+    if isinstance(dataset, Path) or path.is_file() or path.name.lower().endswith(SUFFIXES):
         return read_rows(path)
     builtin = _builtin()
     if dataset in builtin:
