@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -98,9 +99,9 @@ def test_extraction_takes_linear_time_on_hostile_text(unit: str) -> None:
     kind.extract("warm up")
     seconds = []
     for size in (500_000, 1_000_000, 2_000_000):
-        start = time.perf_counter()
+        start = time.process_time()
         kind.extract(r"\boxed{" + unit * (size // len(unit)))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert seconds[2] < 8 * seconds[0] + 0.2
     assert seconds[2] < 5
 
@@ -144,8 +145,9 @@ def test_extraction_takes_linear_time_on_hostile_text(unit: str) -> None:
         (r"-3.\overline{27}", Fraction(-36, 11)),
         (r"x_{1} = -2", -2),
         ("(5", None),
-        ("5 million", None),
-        (r"5\text{ million}", None),
+        ("5 million", 5_000_000),
+        (r"\$2.5\text{ million dollars}", 2_500_000),
+        ("5 and a half", None),
         ("3 pm", None),
         ("2 pi", None),
         ("1,23", None),
@@ -182,6 +184,8 @@ SAME = [
     ["x + y > 1", "1 < x + y", "2x + 2y > 2"],
     [r"x \ne 3", "2x \\ne 6"],
     [r"\text{Evelyn}", "Evelyn", r"\textbf{evelyn}", " evelyn. "],
+    ["No", r"\text{no}"],
+    ["3 p.m.", r"3\text{ pm}", "3:00 PM"],
     [r"\text{(C)}", "C", r"\text{C}", "(C)"],
     [r"\text{no solution}", "No solution"],
     [r"1 \pm \sqrt{19}", r"1+\sqrt{19}, 1-\sqrt{19}"],
@@ -308,7 +312,7 @@ async def test_hostile_answers_take_bounded_time() -> None:
     start = time.monotonic()
     async with asyncio.TaskGroup() as group:
         parsed = [group.create_task(kind.parse(raw)) for raw in HOSTILE]
-    assert time.monotonic() - start < 25
+    assert time.monotonic() - start < 60
     assert all(task.result().key for task in parsed)
     kind.close()
 
@@ -381,20 +385,18 @@ def test_answer_kinds_by_name() -> None:
 
 @pytest.fixture
 def workers() -> Iterator[LimitedWorkers]:
-    pool = LimitedWorkers("time:sleep", workers=2, seconds=1.0, memory_mb=256)
+    pool = LimitedWorkers("builtins:eval", workers=2, seconds=0.5, memory_mb=256)
     yield pool
     pool.close()
 
 
 async def test_workers_answer_fail_and_are_replaced(workers: LimitedWorkers) -> None:
-    assert await workers.call(0.0) == (None, None)
-    failed = await workers.call("x")
-    assert failed.failed is not None
-    assert "TypeError" in failed.failed
+    assert await workers.call("1 + 1") == (2, None)
+    assert await workers.call("x") == (None, "NameError: name 'x' is not defined")
     start = time.monotonic()
-    assert (await workers.call(60)).failed == "took longer than 1 s"
-    assert time.monotonic() - start < 10
-    assert await workers.call(0.0) == (None, None)
+    assert (await workers.call("9 ** 9 ** 9")).failed == "took longer than 0.5 s"
+    assert time.monotonic() - start < 20
+    assert (await workers.call("3 - 2")).value == 1
 
 
 async def test_workers_report_death_and_memory() -> None:
@@ -425,7 +427,7 @@ async def test_a_worker_that_cannot_start_is_an_error() -> None:
         ({"memory_mb": 1}, "`memory_mb` must be at least 256, got 1"),
     ],
 )
-def test_limits_of_workers_are_checked(knobs: dict[str, int], message: str) -> None:
+def test_limits_of_workers_are_checked(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         LimitedWorkers("time:sleep", **knobs)
 

@@ -40,6 +40,7 @@ class MathAnswers:
             workers=workers,
             seconds=seconds,
             memory_mb=memory_mb,
+            warm_up=[(r"\sqrt{2}",)],
         )
 
     def extract(self, text: str) -> str | None:

@@ -3,8 +3,9 @@
 A template process imports what is needed, says "ready", and forks the process that serves. A
 request is `{"id", "arguments", "seconds"}`, its answer `{"id", "value"}` or `{"id", "failed"}`.
 The kernel's timer kills the server that computes for too long: no Python code runs while a large
-power is computed. The template tells `{"died": status}` and forks another, without importing
-again. End of input ends both, so neither outlives the parent by more than the time limit.
+power is computed. It counts processor time, so that a busy machine does not change answers. The
+template tells `{"died": status}` and forks another, without importing again. End of input ends
+both, so neither computes on for more than the time limit after its parent is gone.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from collections.abc import Callable, Sequence
 
 def main(arguments: Sequence[str]) -> None:
     """Serve `module:function` over the socket that is this process's standard input."""
-    target, megabytes = arguments
+    target, megabytes, warm_up = arguments
     connection = socket.socket(fileno=0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         function = load(target)
+        for example in json.loads(warm_up):
+            function(*example)
     except Exception as error:  # noqa: BLE001 - the parent raises what went wrong here
         send(connection, {"failed": f"{type(error).__name__}: {error}"})
         return
@@ -45,9 +48,9 @@ def serve(connection: socket.socket, function: Callable[..., object]) -> None:
     with connection.makefile("rb") as requests:
         for line in requests:
             request = json.loads(line)
-            signal.setitimer(signal.ITIMER_REAL, request["seconds"])
+            signal.setitimer(signal.ITIMER_PROF, request["seconds"])
             answer = answered(function, request["arguments"])
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             send(connection, {"id": request["id"], **answer})
 
 

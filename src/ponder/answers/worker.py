@@ -11,6 +11,7 @@ import sys
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypedDict
 
@@ -18,8 +19,8 @@ from ponder.errors import PonderError, UsageError
 
 START_SECONDS = 120.0
 """How long a new process may take to import what it needs."""
-LATE_SECONDS = 5.0
-"""How long after its time limit a process may take to say that it was killed."""
+PATIENCE = 20.0
+"""How many times the processor time of a call it may wait for its turn on a busy machine."""
 LEAST_MEMORY = 256
 """Megabytes that a process needs to start."""
 
@@ -49,11 +50,17 @@ class LimitedWorkers:
     """Calls one function in processes that are killed when they take too long.
 
     Processes start when they are needed, serve any event loop, and end with this process, however
-    it ends. One that was killed is replaced at the next call.
+    it ends. One that was killed is replaced at once. `seconds` are processor time of one call.
     """
 
     def __init__(
-        self, function: str, *, workers: int = 2, seconds: float = 5.0, memory_mb: int = 1024
+        self,
+        function: str,
+        *,
+        workers: int = 2,
+        seconds: float = 5.0,
+        memory_mb: int = 1024,
+        warm_up: Sequence[Sequence[object]] = (),
     ) -> None:
         if workers < 1:
             raise UsageError(f"`workers` must be at least 1, got {workers}")
@@ -62,7 +69,7 @@ class LimitedWorkers:
         if memory_mb < LEAST_MEMORY:
             raise UsageError(f"`memory_mb` must be at least {LEAST_MEMORY}, got {memory_mb}")
         self.seconds = seconds
-        self._command = (function, str(memory_mb))
+        self._command = (function, str(memory_mb), json.dumps(warm_up))
         self._idle: deque[_Process] = deque()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ponder-worker")
         self._end = weakref.finalize(self, _shut_down, self._threads, self._idle)
@@ -93,7 +100,7 @@ class LimitedWorkers:
 class _Process:
     """One worker process and the socket to it."""
 
-    def __init__(self, command: tuple[str, str]) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -114,9 +121,9 @@ class _Process:
         """Ask and wait; a process that does not keep to its limit is at its end."""
         self._calls += 1
         request = {"id": self._calls, "arguments": arguments, "seconds": seconds}
-        deadline = time.monotonic() + seconds + LATE_SECONDS
+        deadline = time.monotonic() + seconds * PATIENCE
         try:
-            self._socket.settimeout(seconds)
+            self._socket.settimeout(seconds * PATIENCE)
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             answer = self._receive(deadline)
             while answer.get("id", self._calls) != self._calls:
@@ -150,7 +157,7 @@ class _Process:
 
 def _reason(died: int, seconds: float) -> str:
     """Why a server died that ended with this exit code, or minus this signal."""
-    if died == -signal.SIGALRM:
+    if died == -signal.SIGPROF:
         return f"took longer than {seconds:g} s"
     ended = signal.Signals(-died).name if died < 0 else f"exit {died}"
     return f"the worker process died ({ended})"

@@ -45,13 +45,17 @@ class Comparison(NamedTuple):
 class Grader:
     """Compares answers in worker processes; the same comparison is made once.
 
-    One that takes longer than `seconds`, or more than `memory_mb`, is not equal and says so. The
-    processes start with the first comparison that is not of two integers.
+    One that takes more than `seconds` of processor time, or `memory_mb`, is not equal and says
+    so. The processes start with the first comparison that is not of two integers.
     """
 
     def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 1024) -> None:
         self._workers = LimitedWorkers(
-            "ponder.evals.verdict:verdict", workers=workers, seconds=seconds, memory_mb=memory_mb
+            "ponder.evals.verdict:verdict",
+            workers=workers,
+            seconds=seconds,
+            memory_mb=memory_mb,
+            warm_up=[(r"\sqrt{2}", r"\frac{2}{\sqrt{2}}", {})],
         )
         self._known: dict[bytes, Verdict] = {}
 

@@ -17,8 +17,9 @@ from sympy import Basic, I, MatrixBase, Symbol
 
 from ponder.answers.extraction import boxed, stated
 from ponder.answers.latex import tidied
-from ponder.answers.limits import refusal
+from ponder.answers.limits import LIMITS, refusal
 from ponder.answers.plain import plain_number
+from ponder.answers.quantity import quantity
 from ponder.answers.words import is_words, time_of_day
 
 DEFAULT_MATCH_TYPES = ("latex", "expr")
@@ -34,9 +35,7 @@ _COMMAND = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b"
 )
 _PROSE = re.compile(
-    r"[^\W\d_]{2,}[,:]?\s+(?:[^\W\d_]{2,}\b|-?\d)"  # two words, or a word and a number
-    r"|\d\s+[^\W\d_]{3,}\b"  # a number and its unit
-    r"|[^\W\d_]{2,}[.:!?]\s|\banswer\b"
+    r"(?<![^\W\d_])[^\W\d_]{2,}+(?:[,:]?\s++(?:[^\W\d_]{2,}|-?\d)|[.:!?]\s)|\d\s++[^\W\d_]{3,}"
 )
 _AS_WRITTEN = re.compile(r"=|%|percent|pct")
 
@@ -90,8 +89,10 @@ def is_bare(side: str) -> bool:
     """Whether `side` is an answer by itself: no delimiter, no box, one line, no prose."""
     if _DELIMITER.search(side):
         return False
-    words = is_words(side) or time_of_day(side) is not None
-    return words or not _PROSE.search(_COMMAND.sub("@", side))
+    if not _PROSE.search(_COMMAND.sub("@", side)):
+        return True
+    short = len(side) <= LIMITS.length
+    return short and (is_words(side) or _measured(side) is not None)
 
 
 def as_latex(bare: str) -> str:
@@ -99,10 +100,17 @@ def as_latex(bare: str) -> str:
     words = bare if is_words(bare) else time_of_day(bare)
     if words is not None:
         return rf"\text{{{words}}}"
-    number = None if _AS_WRITTEN.search(bare) else plain_number(bare)
-    if number is not None and (number.denominator == 1 or r"\overline" in bare):
-        return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"
-    return tidied(bare)
+    return tidied(_measured(bare) or bare)
+
+
+def _measured(bare: str) -> str | None:
+    """The number alone, of one with a unit; None for others, percentages and equations."""
+    value = None if _AS_WRITTEN.search(bare) else plain_number(bare)
+    if value is None:
+        return None
+    if value.denominator == 1 or r"\overline" in bare:
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    return quantity(bare)[0]
 
 
 def _formula(latex: str) -> list[object]:
