@@ -65,6 +65,9 @@ class PlainAnswers:
         self.parsed.append(raw)
         return Answer(raw, raw.lower())
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass
 class World:

@@ -142,8 +142,9 @@ async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace,
     `method` has the strategy of the run and a `ReplayEngine`; nothing is generated, scored or
     parsed. Raises ReplayError where a call is not recorded.
     """
+    finished = store.finished()
     for example in store.examples():
-        if example.problem.id not in store.finished():
+        if example.problem.id not in finished:
             continue
         kept = store.trace(example.problem.id)
         await asyncio.to_thread(store.log.load, kept.problem_id)

@@ -105,7 +105,7 @@ class Scoring:
 
 
 def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:
-    """The scores as they are, or what is wrong with them."""
+    """The scores as floats, which they are after any record of them, or what is wrong."""
     if isinstance(scores, ScoreFailure):
         return scores
     wanted = 1 if info.scores == "solution" else prefix.depth
@@ -114,4 +114,4 @@ def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:
     for score in scores.scores:
         if not (math.isfinite(score) and info.low <= score <= info.high):
             return ScoreFailure(f"{info.name} gave {score}, outside {info.low} to {info.high}")
-    return scores
+    return StepScores(tuple(float(score) for score in scores.scores), scores.tokens)

@@ -1,0 +1,284 @@
+"""Runs of many problems: order, resume after SIGKILL, replay."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ponder.engines.replay import ReplayEngine
+from ponder.engines.scripted import Reply
+from ponder.errors import ReplayError, UnsupportedError
+from ponder.runner import Job, Method, all_failed, replay, run, unfinished
+from ponder.session import SessionOptions, Slots
+from ponder.session.calls import seed_of
+from ponder.store.reading import RunReader
+from ponder.store.run import RunStore
+from ponder.strategies.base import Strategy
+from ponder.strategies.beam_search import BeamSearch
+from ponder.strategies.dvts import DiverseVerifierTreeSearch
+from ponder.strategies.sample import RepeatedSampling
+from ponder.trace import Trace
+from ponder.types import Example, Prefix, Problem, Sampling
+from ponder.verifiers.replay import ReplayVerifier
+from tests.playing import PlainAnswers, World, fails_sometimes, reasons
+from tests.resumed_run import examples
+
+STEPS = Sampling(separator="\n\n")
+
+
+def opened(folder: Path, count: int) -> RunStore:
+    store = RunStore.open(folder, study={}, host={}, recipe_toml="")
+    store.add_examples(examples(count))
+    return store
+
+
+async def solved(world: World, strategy: Strategy, store: RunStore) -> None:
+    problems = [example.problem for example in store.examples()]
+    jobs = [Job(p, world.method(strategy), store) for p in unfinished(store, problems, strategy.n)]
+    await run(jobs, Slots(world.slots))
+
+
+async def test_a_run_solves_every_problem(tmp_path: Path) -> None:
+    with opened(tmp_path, 7) as store:
+        await solved(World(1), RepeatedSampling(n=3), store)
+        assert [trace.problem_id for trace in store.traces()] == [f"p{i:03}" for i in range(7)]
+
+
+async def test_problems_are_opened_only_while_slots_are_free(tmp_path: Path) -> None:
+    drawn_of: Counter[str] = Counter()
+    most = 0
+
+    def latency(prefix: Prefix, _seed: int) -> float:
+        nonlocal most
+        drawn_of.setdefault(prefix.problem.id, 0)
+        most = max(most, sum(count < 4 for count in drawn_of.values()))
+        return 0.002
+
+    def script(prefix: Prefix, seed: int) -> str:
+        drawn_of[prefix.problem.id] += 1
+        return reasons(prefix, seed)
+
+    world = World(script=script, slots=8)
+    world.engine._latency = latency
+    with opened(tmp_path, 30) as store:
+        await solved(world, RepeatedSampling(n=4), store)
+    assert 2 <= most <= 3  # two use all the slots
+
+
+async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    class Watch:
+        on_node = on_decision = staticmethod(lambda *_: None)
+
+        def on_problem_done(self, problem_id: str, _trace: Trace) -> None:
+            ended.append(problem_id)
+
+    world = World(slots=4)
+    slow = 0.5
+    world.engine._latency = lambda prefix, _seed: slow if prefix.problem.id == "p000" else 0.001
+    with opened(tmp_path, 12) as store:
+        method = world.method(RepeatedSampling(n=2))
+        jobs = [Job(e.problem, method, store, Watch()) for e in store.examples()]
+        await run(jobs, Slots(4))
+    assert ended[-1] == "p000"
+
+
+async def test_stop_opens_nothing_more_and_keeps_what_is_done(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+
+    class Watch:
+        on_node = on_decision = staticmethod(lambda *_: None)
+
+        def on_problem_done(self, _problem_id: str, _trace: Trace) -> None:
+            stop.set()
+
+    world = World(slots=2)
+    world.engine._latency = lambda _prefix, _seed: 0.05
+    with opened(tmp_path, 20) as store:
+        method = world.method(RepeatedSampling(n=2))
+        jobs = [Job(e.problem, method, store, Watch()) for e in store.examples()]
+        await run(jobs, Slots(2), stop)
+        assert 0 < len(store.finished()) < 20
+        await solved(World(2), RepeatedSampling(n=2), store)
+        assert len(store.finished()) == 20
+
+
+async def test_an_error_that_is_no_failure_ends_the_run_and_keeps_what_is_done(
+    tmp_path: Path,
+) -> None:
+    world = World(continues=False)
+    with opened(tmp_path, 3) as store:
+        with pytest.raises(UnsupportedError):
+            await solved(world, BeamSearch(sampling=STEPS), store)
+        assert store.finished() == set()
+
+
+async def test_more_samples_only_draw_the_missing_ones(tmp_path: Path) -> None:
+    with opened(tmp_path, 3) as store:
+        await solved(World(), RepeatedSampling(n=2), store)
+        world = World()
+        await solved(world, RepeatedSampling(n=5), store)
+        assert world.engine.calls == 3 * 3
+        assert {len(trace.nodes) for trace in store.traces()} == {5}
+
+
+async def test_problems_whose_samples_all_failed_are_tried_again(tmp_path: Path) -> None:
+    with opened(tmp_path, 2) as store:
+        await solved(World(script=lambda _p, _s: Reply("", error="no")), RepeatedSampling(), store)
+        assert all(all_failed(trace) for trace in store.traces())
+        await solved(World(), RepeatedSampling(), store)
+        assert not any(all_failed(trace) for trace in store.traces())
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        RepeatedSampling(n=4, selector="weighted"),
+        BeamSearch(n=4, beam_width=2, sampling=STEPS),
+        DiverseVerifierTreeSearch(n=4, beam_width=2, sampling=STEPS),
+    ],
+    ids=lambda s: s.name,
+)
+async def test_a_replay_makes_no_call_and_gives_equal_digests(
+    tmp_path: Path, strategy: Strategy
+) -> None:
+    world = World(1, script=fails_sometimes)
+    with opened(tmp_path, 6) as store:
+        await solved(world, strategy, store)
+    answers = PlainAnswers()
+    verifiers = [ReplayVerifier(verifier.info) for verifier in world.verifiers]
+    method = Method(strategy, ReplayEngine(world.engine.capabilities), verifiers, answers)
+    with RunReader(tmp_path) as reader:
+        pairs = [pair async for pair in replay(reader, method)]
+    assert len(pairs) == 6
+    assert all(kept.digest() == again.digest() for kept, again in pairs)
+    assert any(node.error for kept, _ in pairs for node in kept.nodes)
+    assert answers.parsed == []
+
+
+async def test_a_replay_with_other_knobs_says_what_is_missing(tmp_path: Path) -> None:
+    world = World(1)
+    with opened(tmp_path, 1) as store:
+        await solved(world, RepeatedSampling(n=2), store)
+    method = Method(
+        RepeatedSampling(n=3), ReplayEngine(world.engine.capabilities), (), PlainAnswers()
+    )
+    with (
+        RunReader(tmp_path) as reader,
+        pytest.raises(ReplayError, match="asks for 1 samples that are not recorded"),
+    ):
+        [pair async for pair in replay(reader, method)]
+    options = SessionOptions()
+    other = ReplayVerifier(world.verifiers[0].info._replace(identity="other"))
+    method = Method(
+        RepeatedSampling(n=2),
+        ReplayEngine(world.engine.capabilities),
+        (other,),
+        PlainAnswers(),
+        options,
+    )
+    with (
+        RunReader(tmp_path) as reader,
+        pytest.raises(ReplayError, match="asks scripted for 1 scores"),
+    ):
+        [pair async for pair in replay(reader, method)]
+
+
+def run_until(folder: Path, count: int, calls: Path, finished: int | None) -> bool:
+    """Run in a process of its own; killed once so many problems are finished. True: it ended."""
+    arguments = [sys.executable, "-m", "tests.resumed_run", str(folder), str(count), str(calls)]
+    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        while finished is not None and child.poll() is None:
+            if (folder / "run.sqlite").exists() and count_finished(folder) >= finished:
+                time.sleep(0.05)  # into the middle of the next ones
+                child.kill()
+                break
+            time.sleep(0.02)
+        output, _ = child.communicate(timeout=300)
+    finally:
+        child.kill()
+    return "done" in output
+
+
+def count_finished(folder: Path) -> int:
+    try:
+        with RunReader(folder) as reader:
+            return len(reader.finished())
+    except Exception:  # noqa: BLE001  the child is just making the file
+        return 0
+
+
+def recorded_seeds(folder: Path, count: int) -> set[int]:
+    """Seeds of the samples that the call log holds."""
+    with RunReader(folder) as reader:
+        return {
+            seed_of(0, key.problem_id, key.path)
+            for example in examples(count)
+            for key in reader.log.load(example.problem.id)
+            if key.kind == "sample"
+        }
+
+
+def seeds_called(calls: Path) -> list[int]:
+    return [int(line) for line in calls.read_text().split()] if calls.exists() else []
+
+
+def kills(tmp_path: Path, problems: int, times: int) -> None:
+    calls = tmp_path / "calls"
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    in_flight = 0
+    for kill in range(times):
+        before = len(seeds_called(calls))
+        known = recorded_seeds(killed, problems) if kill else set()
+        assert not run_until(killed, problems, calls, (kill + 1) * problems // (times + 1))
+        made = seeds_called(calls)[before:]
+        assert not known & set(made)  # what is recorded is never called again
+        in_flight += len(set(made) - recorded_seeds(killed, problems))
+    assert run_until(killed, problems, calls, None)
+    twice = sum(count - 1 for count in Counter(seeds_called(calls)).values())
+    assert 0 < twice <= in_flight
+    assert run_until(whole, problems, tmp_path / "undisturbed", None)
+    with RunReader(killed) as first, RunReader(whole) as second:
+        assert first.digests() == second.digests()
+        assert len(first.digests()) == problems
+
+
+def test_a_killed_run_resumes_to_the_same_traces(tmp_path: Path) -> None:
+    kills(tmp_path, problems=10, times=3)
+
+
+@pytest.mark.long
+def test_twenty_kills_of_fifty_problems(tmp_path: Path) -> None:
+    kills(tmp_path, problems=50, times=20)
+
+
+async def test_a_problem_keeps_its_own_budget(tmp_path: Path) -> None:
+    from ponder.budget import Budget
+
+    world = World()
+    plain = world.method(RepeatedSampling(n=4))
+    method = Method(
+        plain.strategy,
+        plain.engine,
+        plain.verifiers,
+        plain.answers,
+        budget=lambda name: Budget(generations=1 + int(name[1:])),
+    )
+    with opened(tmp_path, 3) as store:
+        await run([Job(e.problem, method, store) for e in store.examples()], Slots(8))
+        assert [len(trace.nodes) for trace in store.traces()] == [1, 2, 3]
+
+
+def test_unfinished_keeps_the_order(tmp_path: Path) -> None:
+    problems = [Problem.ask("b", "b"), Problem.ask("a", "a")]
+    with RunStore.open(tmp_path, study={}, host={}, recipe_toml="") as store:
+        store.add_examples([Example(problem, None) for problem in problems])
+        assert unfinished(store, problems, 1) == problems
