@@ -43,6 +43,7 @@ class FunctionVerifier:
     estimates: Literal["correctness", "value"] = "correctness"
     name: str = "function"
     _scorer: Scorer = field(init=False, repr=False)
+    _identity: str = field(init=False, repr=False)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "function-verifier"), init=False, repr=False
     )
@@ -54,12 +55,14 @@ class FunctionVerifier:
         if not callable(found):
             raise UsageError(f"`function` must be callable, got {found!r}")
         object.__setattr__(self, "_scorer", found)
+        object.__setattr__(self, "_identity", f"function:{_source_name(found)}")
 
     @property
     def info(self) -> VerifierInfo:
         """As the fields say; the identity changes with the function's source."""
-        identity = f"function:{_source_name(self._scorer)}"
-        return VerifierInfo(self.name, identity, self.scores, self.low, self.high, self.estimates)
+        return VerifierInfo(
+            self.name, self._identity, self.scores, self.low, self.high, self.estimates
+        )
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]

@@ -41,12 +41,11 @@ class MixVerifier:
         """A score in [0, 1]; the identity names all parts and weights."""
         infos = [(part.info, weight) for part, weight in self.parts]
         identity = ";".join(f"{weight}*{info.identity}" for info, weight in infos)
-        steps = any(info.scores == "steps" for info, _ in infos)
         correctness = all(info.estimates == "correctness" for info, _ in infos)
         return VerifierInfo(
             self.name,
             f"mix-1({identity})",
-            "steps" if steps else "solution",
+            "steps" if self._scores_steps() else "solution",
             0.0,
             1.0,
             "correctness" if correctness else "value",
@@ -67,10 +66,13 @@ class MixVerifier:
             for part, _ in self.parts:
                 stack.push_async_callback(part.aclose)
 
+    def _scores_steps(self) -> bool:
+        return any(part.info.scores == "steps" for part, _ in self.parts)
+
     def _mix(
         self, prefix: Prefix, answers: Sequence[StepScores | ScoreFailure]
     ) -> StepScores | ScoreFailure:
-        count = prefix.depth if self.info.scores == "steps" else 1
+        count = prefix.depth if self._scores_steps() else 1
         columns: list[tuple[float, ...]] = []
         for (part, _), answer in zip(self.parts, answers, strict=True):
             if isinstance(answer, ScoreFailure):
