@@ -67,11 +67,12 @@ class Draft:
     @property
     def offsets(self) -> tuple[int, ...] | None:
         """Where in `text` each token ends; None if a stop string was cut out of a token."""
-        if self._cut is None:
-            return tuple(self._stream.offsets)
-        kept = [offset for offset in self._stream.offsets if offset <= self._cut]
-        whole = kept[-1] == self._cut if kept else self._cut == 0
-        return tuple(kept) if whole else None
+        offsets, cut = self._stream.offsets, self._cut
+        if cut is None:
+            return tuple(offsets)
+        if cut == 0:
+            return ()
+        return tuple(offsets[: offsets.index(cut) + 1]) if cut in offsets else None
 
     def _end_after(self, seen: int) -> Ended | None:
         text, ending = self._stream.text, self._ending
