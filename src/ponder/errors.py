@@ -5,6 +5,7 @@
     │   └── MissingExtraError an optional dependency is not installed
     ├── EngineError           an engine cannot be opened, or refused a request
     │   └── UnsupportedError  the engine cannot do what the strategy needs
+    ├── RequestError          an HTTP request failed for good (`ponder.backends.http_errors`)
     ├── VerifierError         a verifier cannot be opened
     ├── StoreError            a run directory cannot be read or written
     │   ├── RunLockedError    another process writes to it

@@ -9,7 +9,6 @@ import sys
 import traceback
 from typing import Annotated
 
-
 import typer
 
 from ponder.cli.demo import demo

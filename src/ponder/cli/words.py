@@ -45,14 +45,7 @@ def swept(words: Sequence[str]) -> dict[str, list[object]]:
 def with_keys(recipe: Recipe, words: Sequence[str]) -> Recipe:
     """The recipe with `--set` words: `sampling.top_p=0.9`, `host.threads=1`; TOML or bare text."""
     for key, value in pairs(words, "--set").items():
-        first, *rest = key.split(".")
-        in_host = first == "host" and rest
-        path = rest if first in ("host", "study") and rest else [first, *rest]
-        content: object = _value(value)
-        for part in reversed(path[1:]):
-            content = {part: content}
-        changes = {path[0]: content}
-        recipe = recipe.changed({}, changes) if in_host else recipe.changed(changes, {})
+        recipe = recipe.with_key(key, _value(value))
     return recipe
 
 

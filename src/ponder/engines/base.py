@@ -25,6 +25,8 @@ class Capabilities(NamedTuple):
     """Completions carry the log-probability of each token."""
     parameters: int | None = None
     """Weights of the model; None when not known."""
+    why: str = ""
+    """Why it does not continue, for a person: the probe that failed."""
 
 
 class Engine(Protocol):

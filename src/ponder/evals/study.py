@@ -56,8 +56,7 @@ def plans(
 
 
 def _varied(plan: Plan, key: str, value: object) -> Plan:
-    study = {key: value} if key in Study.model_fields else {"knobs": {key: value}}
-    return Plan(plan.recipe.changed(study, {}), plan.folder / f"{key}={value}")
+    return Plan(plan.recipe.with_key(key, value), plan.folder / f"{key}={value}")
 
 
 def examples_of(study: Study) -> list[Example]:

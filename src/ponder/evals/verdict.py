@@ -21,6 +21,7 @@ from ponder.answers.limits import LIMITS, refusal
 from ponder.answers.plain import plain_number
 from ponder.answers.quantity import quantity
 from ponder.answers.words import is_words, time_of_day
+from ponder.errors import UsageError
 
 DEFAULT_MATCH_TYPES = ("latex", "expr")
 
@@ -43,7 +44,7 @@ _AS_WRITTEN = re.compile(r"=|%|percent|pct")
 def verdict(gold: str, pred: str, params: Mapping[str, object]) -> bool:
     """Whether math-verify finds `pred` equal to `gold`, read and compared by `params`.
 
-    Raises ValueError for a side that is too large to compute.
+    Raises UsageError for a side that is too large to compute.
     """
     logging.disable(logging.WARNING)
     names = params.get("match_types", DEFAULT_MATCH_TYPES)
@@ -60,7 +61,7 @@ def parsed(side: str, names: Sequence[str]) -> list[object]:
     bare = is_bare(side)
     reason = refusal(side if bare else boxed(side) or "")
     if reason is not None:
-        raise ValueError(reason)
+        raise UsageError(reason)
     if bare and "latex" in names:
         found = _formula(as_latex(side))
         if found:
@@ -91,8 +92,9 @@ def is_bare(side: str) -> bool:
         return False
     if not _PROSE.search(_COMMAND.sub("@", side)):
         return True
-    short = len(side) <= LIMITS.length
-    return short and (is_words(side) or _measured(side) is not None)
+    if len(side) > LIMITS.length or stated(side) is not None:
+        return False
+    return is_words(side) or _measured(side) is not None
 
 
 def as_latex(bare: str) -> str:

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,6 +14,13 @@ from ponder.budget import Budget
 from ponder.errors import UsageError
 from ponder.search.selection import Aggregation
 from ponder.types import Sampling
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with ponder."""
+    names = (entry.name for entry in files("ponder.recipes").iterdir())
+    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
+
 
 Knob = bool | int | float | str
 
@@ -118,11 +125,16 @@ class Recipe(_Table):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a TOML file; raises UsageError in one line that names file and key."""
+        """A file, or a recipe that ships, by its name; UsageError names file and key."""
+        if not path.exists() and str(path) in shipped_recipes():
+            return cls.shipped(str(path))
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"cannot read recipe {path}: {error.strerror}") from None
+            known = ", ".join(shipped_recipes())
+            raise UsageError(
+                f"cannot read recipe {path}: {error.strerror}; shipped ones: {known}"
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not TOML: {error}") from None
         return cls.checked(content, str(path))
@@ -150,6 +162,17 @@ class Recipe(_Table):
                 merged = {**known, **value} if isinstance(known, dict) else value
                 content[table][key] = merged
         return type(self).checked(content, "command line")
+
+    def with_key(self, key: str, value: object) -> Self:
+        """The recipe with one value replaced: `n`, `sampling.top_p`, `host.threads`."""
+        table, *rest = key.split(".")
+        if table not in ("study", "host") or not rest:
+            table, rest = "study", [table, *rest]
+        content = value
+        for part in reversed(rest):
+            content = {part: content}
+        changes = cast("dict[str, Any]", content)
+        return self.changed(changes, {}) if table == "study" else self.changed({}, changes)
 
 
 def _first(error: ValidationError) -> str:

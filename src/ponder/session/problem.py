@@ -95,9 +95,10 @@ class ProblemSession:
         """
         capabilities = self._engine.capabilities
         if not capabilities.continues and (sampling.separator is not None or prefix.depth):
+            why = f" ({capabilities.why})" if capabilities.why else ""
             raise UnsupportedError(
-                f"{capabilities.identity} cannot go on with a partial answer, which a step-wise "
-                "search needs: use the strategy `sample`, or another engine or server"
+                f"{capabilities.identity} cannot go on with a partial answer{why}, which a "
+                "step-wise search needs: use the strategy `sample`, or another engine or server"
             )
         return self._drawing.open(lane, prefix, paths, sampling)
 

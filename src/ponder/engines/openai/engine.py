@@ -107,6 +107,7 @@ class OpenAIEngine:
             continues=known.continues,
             logprobs=known.logprobs,
             parameters=known.parameters,
+            why=self.why,
         )
 
     @property
