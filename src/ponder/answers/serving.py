@@ -18,6 +18,8 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from ponder.errors import PonderError
+
 
 def main(arguments: Sequence[str]) -> None:
     """Serve `module:function` over the socket that is this process's standard input."""
@@ -60,6 +62,8 @@ def answered(function: Callable[..., object], arguments: Sequence[object]) -> di
         return {"value": function(*arguments)}
     except MemoryError:
         return {"failed": "out of memory"}
+    except PonderError as error:
+        return {"failed": str(error)}
     except RecursionError:
         return {"failed": "nested too deeply"}
     except Exception as error:  # noqa: BLE001 - any failure is an answer here
