@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = app([word for word in words if word != "--debug"], standalone_mode=False)
     except typer.TyperException as error:
-        _say(error.format_message(), debug=debug)
+        _say(_with_value(error, words), debug=debug)
         sys.exit(2)
     except UsageError as error:
         _say(str(error), debug=debug)
@@ -66,6 +67,14 @@ def main(arguments: list[str] | None = None) -> None:
         _say("interrupted", debug=debug)
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _with_value(error: typer.TyperException, words: list[str]) -> str:
+    """The parser's message, with the value that it is about, which it does not always name."""
+    options = getattr(getattr(error, "param", None), "opts", ())
+    values = [after for word, after in pairwise(words) if word in options]
+    named = [value for value in values if value not in error.format_message()]
+    return error.format_message() + (f", got {named[0]!r}" if named else "")
 
 
 def _say(line: str, *, debug: bool) -> None:

@@ -1,0 +1,255 @@
+"""The command line, end to end on the scripted engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ponder.cli import main
+
+QUESTIONS = [
+    {"id": f"q{i}", "problem": f"What is {i}?", "answer": str(i % 5), "level": 1 + i % 2}
+    for i in range(6)
+]
+PLAY = ["--engine", "scripted", "--model", "tests.playing:reasons"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    return path
+
+
+def ponder(*words: object) -> int:
+    """The exit status of a command."""
+    with pytest.raises(SystemExit) as exited:
+        main([str(word) for word in words])
+    assert isinstance(exited.value.code, int)
+    return exited.value.code
+
+
+def failing(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    """Status and error line of a command that fails: nothing else is printed."""
+    status = ponder(*words)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    assert "Traceback" not in captured.err
+    return status, captured.err
+
+
+def test_run_report_show_export_import(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["run", *PLAY, "--dataset", data, "--n", 8, "--verifier", "tests.playing:judged"]
+    assert ponder(*words, "-o", run, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == 1
+    assert report["n_problems"] == 6
+    assert set(report["curves"]) == {"majority", "best_of_n", "weighted", "oracle"}
+    assert list(report["curves"]["oracle"]) == ["1", "2", "4", "8"]
+    assert (run / "report.html").exists()
+    assert (run / "recipe.toml").exists()
+
+    assert ponder("report", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report
+    assert ponder("report", run) == 0
+    assert "best of N" in capsys.readouterr().out
+
+    assert ponder("show", run) == 0
+    assert "q3" in capsys.readouterr().out
+    assert ponder("show", run, "q3") == 0
+    assert "What is 3?" in capsys.readouterr().out
+    assert ponder("show", run, "q3", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["nodes"]) == 8
+
+    pool = tmp_path / "pool.jsonl"
+    assert ponder("export", "pool", run, "-o", pool) == 0
+    again = tmp_path / "again"
+    assert ponder("import", "pool", pool, "-o", again) == 0
+    capsys.readouterr()
+    assert ponder("report", again, "--json") == 0
+    imported = json.loads(capsys.readouterr().out)
+    assert imported["first_n"] == report["first_n"]
+    assert imported["grades"] == "imported"
+
+
+def test_the_same_command_goes_on(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "-o", tmp_path / "run", "--json"]
+    assert ponder(*words, "--limit", 2) == 0
+    assert json.loads(capsys.readouterr().out)["n_problems"] == 2
+    assert ponder(*words, "--limit", 5, "--n", 6) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["n_problems"] == 5
+    assert list(report["curves"]["majority"]) == ["1", "2", "4", "6"]
+    status, line = failing(capsys, *words, "--n", 6, "--seed", 3)
+    assert status == 1
+    assert "seed is 0 there, 3 here" in line
+    status, line = failing(capsys, *words, "--n", 2)
+    assert status == 2
+    assert "holds n = 6, more than 2" in line
+
+
+def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--strategy", "beam_search", "--verifier", "random"]
+    words += ["--set", "knobs.beam_width=2", "--sweep", "n=2,4", "--seeds", 2]
+    assert ponder(*words, "-o", tmp_path / "sweep", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["runs"]) == 4
+    assert set(report["joined"]["weighted"]) == {"2", "4"}
+    assert (tmp_path / "sweep" / "n=2" / "seed=1" / "run.sqlite").exists()
+    assert ponder("report", tmp_path / "sweep", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["joined"] == report["joined"]
+
+
+def test_equal_tokens_take_each_problems_budget_from_a_run(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["run", *PLAY, "--dataset", data]
+    beams = ["--strategy", "beam_search", "--verifier", "random", "-o", tmp_path / "beams"]
+    assert ponder(*common, *beams) == 0
+    words = [*common, "--n", 64, "--equal-tokens", tmp_path / "beams", "-o", tmp_path / "equal"]
+    assert ponder(*words) == 0
+    capsys.readouterr()
+    spent = []
+    for run in ("beams", "equal"):
+        assert ponder("show", tmp_path / run, "q1", "--json") == 0
+        spent.append(json.loads(capsys.readouterr().out)["spent"]["generated"])
+    assert spent[0] - 16 < spent[1] <= spent[0]
+
+
+def test_grade_prints_the_rows_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"gold": "1/2", "pred": "0.5", "mark": 1}, {"gold": "x", "pred": "y"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    assert ponder("grade", path, "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == {**rows[0], "equal": True}
+    assert lines[1]["equal"] is False
+    assert lines[2]["summary"]["rows"] == 2
+    assert lines[2]["summary"]["correct"] == 1
+
+
+def test_the_public_pool_gives_the_published_figures(
+    test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = test_data / "completions" / "math500_qwen2.5-1.5b_skywork_n8_seed0.jsonl"
+    assert ponder("import", "pool", pool, "-o", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert ponder("report", tmp_path / "run", "--json") == 0
+    first = json.loads(capsys.readouterr().out)["first_n"]
+    best = [round(first["best_of_n"][n] * 40, 9) for n in ("1", "2", "4", "8")]
+    oracle = [round(first["oracle"][n] * 40, 9) for n in ("1", "2", "4", "8")]
+    assert best == [15, 17, 19, 20]
+    assert oracle == [15, 20, 24, 28]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["run", "-o", "x"], 2, "no data set"),
+        (["run", "--dataset", "grade-school-tune"], 2, "no run directory"),
+        (["run", "nothing.toml", "-o", "x"], 2, "cannot read recipe nothing.toml"),
+        (["run", "--dataset", "no-such-file.jsonl", "-o", "x"], 2, "no-such-file.jsonl"),
+        (["run", "--n", "two", "-o", "x"], 2, "two"),
+        (["run", "--budget", "joules=3", "-o", "x"], 2, "joules"),
+        (["run", "--budget", "seconds", "-o", "x"], 2, "KEY=VALUE"),
+        (["run", "--budget", "seconds=x", "-o", "x"], 2, "KEY=NUMBER"),
+        (["run", "--dataset", "grade-school-tune", "--prompt", "p", "-o", "x"], 2, "prompt 'p'"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["report", "no-such-run"], 1, "no-such-run holds no run"),
+        (["show", "no-such-run", "x"], 1, "no-such-run"),
+        (["grade", "no-such-file"], 2, "no-such-file"),
+        (["import", "pool", "no-such-file"], 2, "no run directory"),
+        (["import", "poodle", "x", "-o", "y"], 2, "poodle"),
+        (["solve", " "], 2, "the question is empty"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    words: list[str],
+    status: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    got, line = failing(capsys, *words)
+    assert message in line
+    assert got == status
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ponder("report", "no-such-run", "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_run_in_which_everything_fails_fails(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--engine", "scripted", "--model", "tests.test_cli:broken", "--dataset", data]
+    assert ponder(*words, "-o", tmp_path / "run") == 1
+    assert "every sample failed: out of order" in capsys.readouterr().err
+
+
+def broken(_prefix: object, _seed: int) -> object:
+    from ponder.engines.scripted import Reply
+
+    return Reply("", error="out of order")
+
+
+def slow(_prefix: object, seed: int) -> str:
+    time.sleep(0.05)
+    return f"The answer is {seed % 5}."
+
+
+def test_the_first_interrupt_drains_and_commits(tmp_path: Path, data: Path) -> None:
+    run = tmp_path / "run"
+    words = ["run", "--engine", "scripted", "--model", "tests.test_cli:slow", "--set"]
+    words += ["host.slots=1", "--dataset", str(data), "--n", "4", "-o", str(run)]
+    program = "import sys; from ponder.cli import main; main(sys.argv[1:])"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "run.sqlite").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 1
+    assert "finishing the open problems" in errors
+    assert "of 6 problems are finished; the same command goes on" in errors
+
+
+def test_doctor_names_what_is_missing_and_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PONDER_CACHE", str(tmp_path))
+    assert ponder("doctor") == 1
+    captured = capsys.readouterr()
+    assert "ponder doctor --fetch" in captured.out
+    assert "default model" in captured.err
+    assert ponder("doctor", "--json") == 1
+    found = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["default model"]["mend"] == "ponder doctor --fetch"
+    assert found["Python"]["mend"] is None
