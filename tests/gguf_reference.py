@@ -46,9 +46,10 @@ class Reference:
             state = state + self._feed_forward(layer, self._normed(state, f"blk.{layer}.ffn_norm"))
         state = self._normed(state, "output_norm")
         head = self._weights.get("output.weight", self._weights["token_embd.weight"])
-        logits = (state @ head.T).astype(np.float64)
+        logits: Array = (state @ head.T).astype(np.float64)
         logits -= logits.max(axis=-1, keepdims=True)
-        return (logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))).astype(np.float32)
+        logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        return logits
 
     def _normed(self, state: Array, name: str) -> Array:
         scale: Array = np.sqrt((state**2).mean(axis=-1, keepdims=True) + self._epsilon)

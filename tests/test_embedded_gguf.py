@@ -139,17 +139,17 @@ def test_a_file_cut_short_is_one_clear_line(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("architecture", "changes", "complaint"),
     [
-        ({"architecture": "gemma"}, "architecture 'gemma' is not supported"),
-        ({"tokenizer.ggml.model": "llama"}, "tokenizer 'llama' is not supported"),
-        ({"llama.rope.scaling.type": "yarn"}, "rotary embedding would be read wrongly"),
+        ("gemma", {}, "architecture 'gemma' is not supported"),
+        ("llama", {"tokenizer.ggml.model": "llama"}, "tokenizer 'llama' is not supported"),
+        ("llama", {"llama.rope.scaling.type": "yarn"}, "rotary embedding would be read wrongly"),
     ],
 )
 def test_a_model_that_would_be_read_wrongly_is_refused(
-    tmp_path: Path, changes: dict[str, Any], complaint: str
+    tmp_path: Path, architecture: str, changes: dict[str, str], complaint: str
 ) -> None:
-    file = write_tiny(tmp_path / "odd.gguf", **changes)
+    file = write_tiny(tmp_path / "odd.gguf", architecture=architecture, metadata=changes)
     with pytest.raises(EngineError, match=complaint) as caught:
         find_model(file, silent)
     assert "odd.gguf" in str(caught.value)

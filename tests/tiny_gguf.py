@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,11 @@ def byte_letters() -> list[str]:
 
 
 def write_tiny(
-    path: Path, kind: str = "F16", architecture: str = "llama", head: int = 16, **metadata: Any
+    path: Path,
+    kind: str = "F16",
+    architecture: str = "llama",
+    head: int = 16,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """Write a model whose matrices have the type `kind`.
 

@@ -48,6 +48,8 @@ class Settings(_Record):
     """Overrides `cache_gb`."""
     threads: int | None
     reproducible: bool
+    step_tokens: int = 256
+    """Tokens computed in one step at most, prompts and samples together."""
 
 
 @dataclass(frozen=True, slots=True)

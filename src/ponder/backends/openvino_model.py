@@ -82,6 +82,7 @@ class OpenVinoModel:
         config = self._genai.SchedulerConfig()
         config.enable_prefix_caching = True
         config.max_num_seqs = self.settings.slots
+        config.max_num_batched_tokens = self.settings.step_tokens
         if self.settings.cache_tokens is None:
             config.cache_size = self.settings.cache_gb
         else:

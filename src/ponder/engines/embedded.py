@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,7 +102,7 @@ class EmbeddedEngine:
 
     async def generate(
         self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
-    ) -> AsyncIterator[Completion]:
+    ) -> AsyncGenerator[Completion, None]:
         """One completion a seed, each yielded as it ends; see `Engine.generate`."""
         try:
             prompt = await self._prompt(prefix)

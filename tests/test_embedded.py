@@ -1,0 +1,241 @@
+"""The embedded engine on its default model: one engine, saturated, searched, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from itertools import pairwise
+from statistics import quantiles
+
+import pytest
+import pytest_asyncio
+
+from ponder.engines.embedded import EmbeddedEngine
+from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step
+from tests.engine_fixture import ENGINE_MARKS, embedded_engine
+
+__all__ = ["embedded_engine"]
+
+pytestmark = ENGINE_MARKS
+
+QUESTIONS = [
+    "Kim buys 6 packs of 7 cards and loses 5. How many are left? Think step by step.",
+    "Write three short paragraphs about the sea.",
+    "List five fruits, one a line, with a sentence about each.",
+    "Explain how to boil an egg, step by step, with an emoji in each step.",
+    "Schreibe zwei Sätze über Köln und dann zwei über 東京.",
+]
+SEPARATOR = "\n\n"
+STEP = Sampling(temperature=0.9, max_tokens=72, max_step_tokens=24, separator=SEPARATOR)
+
+
+def asked(number: int) -> Prefix:
+    question = QUESTIONS[number % len(QUESTIONS)]
+    return Prefix.root(Problem.ask(f"{question} ({number})"))
+
+
+async def drawn(
+    engine: EmbeddedEngine, prefix: Prefix, sampling: Sampling, seeds: range
+) -> list[Completion]:
+    found = [completion async for completion in engine.generate(prefix, sampling, seeds)]
+    assert [c.error for c in found] == [None] * len(seeds)
+    return sorted(found, key=lambda completion: completion.index)
+
+
+class Path(list[Completion]):
+    """The completions of one solution, step by step, and the prefix that they make."""
+
+    prefix: Prefix
+
+    async def walk(self, engine: EmbeddedEngine, number: int) -> Path:
+        """Solve one problem as a search does, in steps that each continue the last."""
+        self.prefix = asked(number)
+        left = STEP.max_tokens
+        while left > 0:
+            seeds = range(1000 * number + left, 1000 * number + left + 1)
+            [completion] = await drawn(engine, self.prefix, STEP.granted(left), seeds)
+            self.append(completion)
+            step = Step(completion.text, completion.token_ids, completion.tokenizer)
+            self.prefix = self.prefix.grow(step)
+            left -= completion.usage.generated or 0
+            if completion.ended in ("eos", "length"):
+                break
+        return self
+
+
+async def walked(engine: EmbeddedEngine, count: int) -> list[Path]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(Path().walk(engine, number)) for number in range(count)]
+    return [task.result() for task in tasks]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def paths(embedded_engine: EmbeddedEngine) -> list[Path]:
+    return await walked(embedded_engine, 30)
+
+
+def check_separators(paths: list[Path]) -> None:
+    """A separator is in a text exactly if it ended it, and completes in the last token."""
+    found = 0
+    for completion in (completion for path in paths for completion in path):
+        if completion.ended != "separator":
+            whole = completion.ended == "length" and completion.text.count(SEPARATOR) == 1
+            assert SEPARATOR not in completion.text or (whole and completes_last(completion))
+        else:
+            assert completes_last(completion)
+            found += 1
+    assert found > len(paths) // 4
+
+
+def completes_last(completion: Completion) -> bool:
+    assert completion.offsets is not None
+    before = completion.offsets[-2] if len(completion.offsets) > 1 else 0
+    return SEPARATOR in completion.text and SEPARATOR not in completion.text[:before]
+
+
+async def check_ids(engine: EmbeddedEngine, paths: list[Path]) -> None:
+    """What the engine continues is what it drew, and the ids spell the text."""
+    for path in paths:
+        prompt = len((await engine.render(path.prefix.messages)).ids)
+        ids: list[int] = []
+        for completion in path:
+            assert not completion.retokenised
+            assert completion.usage.prompt == prompt + len(ids)
+            assert completion.token_ids is not None
+            assert completion.logprobs is not None
+            assert completion.offsets is not None
+            assert len(completion.token_ids) == len(completion.logprobs) == len(completion.offsets)
+            assert all(left <= right for left, right in pairwise(completion.offsets))
+            assert (completion.offsets or (0,))[-1] == len(completion.text)
+            assert all(logprob <= 0 for logprob in completion.logprobs)
+            ids += completion.token_ids
+        assert await engine.decode(ids) == path.prefix.text
+
+
+async def test_every_separator_is_found(paths: list[Path]) -> None:
+    check_separators(paths)
+
+
+async def test_ids_along_a_path_are_the_engines_own_and_spell_the_text(
+    embedded_engine: EmbeddedEngine, paths: list[Path]
+) -> None:
+    await check_ids(embedded_engine, paths)
+
+
+@pytest.mark.long
+async def test_separators_and_ids_in_500_texts(embedded_engine: EmbeddedEngine) -> None:
+    paths = await walked(embedded_engine, 500)
+    check_separators(paths)
+    await check_ids(embedded_engine, paths)
+
+
+async def test_every_token_of_a_step_but_the_last_was_cached_for_the_next(
+    paths: list[Path],
+) -> None:
+    steps = [(before, after) for path in paths for before, after in pairwise(path)]
+    assert steps
+    for before, after in steps:
+        prompt, cached, _ = after.usage
+        assert prompt is not None
+        assert cached is not None
+        assert prompt - cached <= 33, (before.usage, after.usage)
+    whole = sum(1 for _, after in steps if after.usage.cached == (after.usage.prompt or 0) - 1)
+    assert whole > len(steps) / 2
+
+
+async def test_a_cold_prompt_is_computed_once_for_all_its_samples(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    cold = Prefix.root(Problem.ask("Name a river, a lake, a mountain, a desert and a wood." * 2))
+    few = Sampling(max_tokens=4)
+    async with asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(drawn(embedded_engine, cold, few, range(8 * n, 8 * n + 8)))
+            for n in range(2)
+        ]
+    usages = [completion.usage for call in calls for completion in call.result()]
+    assert {usage.prompt for usage in usages} == {usages[0].prompt}
+    computed = sorted((usage.prompt or 0) - (usage.cached or 0) for usage in usages)
+    assert computed[:-1] == [1] * 15
+    assert computed[-1] > 30
+
+
+async def test_seeds_give_different_samples_and_zero_temperature_the_likeliest(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    prompt = asked(1)
+    sampled = await drawn(embedded_engine, prompt, Sampling(max_tokens=16), range(8))
+    assert len({completion.text for completion in sampled}) > 5
+    greedy = Sampling(temperature=0, max_tokens=1)
+    first = await drawn(embedded_engine, prompt, greedy, range(3))
+    assert len({completion.text for completion in first}) == 1
+    assert first[0].logprobs is not None
+    others = [completion.logprobs[0] for completion in sampled if completion.logprobs]
+    assert first[0].logprobs[0] >= max(others) - 0.1
+
+
+async def test_a_stop_string_ends_the_solution_and_is_cut_off(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    sampling = Sampling(max_tokens=40, stop=(" ", "\n"))
+    for completion in await drawn(embedded_engine, asked(1), sampling, range(4)):
+        assert completion.ended == "eos"
+        assert " " not in completion.text
+        assert "\n" not in completion.text
+
+
+async def test_the_answer_is_continued_and_no_turn_is_begun(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    messages = (Message("system", "Be brief."), Message("user", "Count from 1 to 9."))
+    rendered = await embedded_engine.render(messages)
+    assert rendered.text.endswith("<|im_start|>assistant\n")
+    assert rendered.text.count("<|im_start|>") == 3
+    assert await embedded_engine.encode(rendered.text) == rendered.ids
+    tokenizer = embedded_engine.capabilities.tokenizer
+    counted = Step("1, 2, 3, 4, 5,", await embedded_engine.encode("1, 2, 3, 4, 5,"), tokenizer)
+    prefix = Prefix.root(Problem(messages)).grow(counted)
+    [completion] = await drawn(
+        embedded_engine, prefix, Sampling(temperature=0, max_tokens=3), range(1)
+    )
+    assert completion.text.startswith(" 6")
+
+
+async def test_a_saturated_engine_leaves_the_event_loop_alone(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    async def tick(late: list[float]) -> None:
+        while True:
+            due = time.perf_counter() + 0.001
+            await asyncio.sleep(0.001)
+            late.append(time.perf_counter() - due)
+
+    late: list[float] = []
+    ticking = asyncio.create_task(tick(late))
+    await drawn(embedded_engine, asked(2), Sampling(max_tokens=40), range(64))
+    ticking.cancel()
+    assert len(late) > 500
+    assert quantiles(late, n=100)[98] < 0.020
+
+
+async def test_cancelled_samples_leave_the_engine_within_a_second(
+    embedded_engine: EmbeddedEngine,
+) -> None:
+    endless = Sampling(max_tokens=2000)
+    async with aclosing(embedded_engine.generate(asked(3), endless, range(80))) as samples:
+        waiting = asyncio.ensure_future(anext(samples))
+        assert await within(20, embedded_engine, lambda running: running >= 64)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert await within(1, embedded_engine, lambda running: running == 0)
+
+
+async def within(seconds: float, engine: EmbeddedEngine, condition: Callable[[int], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not (met := condition(await engine.running())):
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(0.001)
+    return met
