@@ -130,7 +130,10 @@ def test_equal_tokens_take_each_problems_budget_from_a_run(
 
 
 def test_grade_prints_the_rows_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"gold": "1/2", "pred": "0.5", "mark": 1}, {"gold": "x", "pred": "y"}]
+    rows: list[dict[str, object]] = [
+        {"gold": "1/2", "pred": "0.5", "mark": 1},
+        {"gold": "x", "pred": "y"},
+    ]
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
     assert ponder("grade", path, "--json") == 0

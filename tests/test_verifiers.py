@@ -115,11 +115,38 @@ async def test_sources_marks_numbers_from_nowhere() -> None:
     strict = ArithmeticVerifier(sources=True)
     assert PROBLEM.question == "Kim buys 6 packs of 7 cards and gives 2 away. How many are left?"
     assert await scores(strict, "6 * 7 = 42", "42 - 2 = 40") == (1.0, 1.0)
-    assert await scores(strict, "6 * 9 = 54", "54 - 2 = 52") == (0.25, 1.0)
-    assert await scores(strict, "42 - 2 = 40", "6 * 7 = 42") == (0.25, 1.0)
-    assert await scores(strict, "6 * 7 = 42 - 2 = 40", "40 / 100 = 0.4") == (1.0, 1.0)
+    assert await scores(strict, "6 * 9 = 54", "54 - 2 = 52") == (0.2, 1.0)
+    assert await scores(strict, "42 - 2 = 40", "6 * 7 = 42") == (0.2, 1.0)
+    assert await scores(strict, "6 * 7 = 42 - 2 = 40", "40 / 100 = 0.4") == (1.0, 0.2)
     assert await scores(strict, "6 * 9 = 55") == (0.0,)
     assert await scores(ArithmeticVerifier(), "6 * 9 = 54") == (1.0,)
+    hundred = ArithmeticVerifier(sources=True, constants=(100,))
+    assert await scores(hundred, "6 * 7 = 42 - 2 = 40", "40 / 100 = 0.4") == (1.0, 1.0)
+
+
+async def test_sources_marks_numbers_that_are_used_more_often_than_given() -> None:
+    strict = ArithmeticVerifier(sources=True)
+    assert await scores(strict, "6 * 6 = 36", "36 - 2 = 34") == (0.2, 1.0)
+    assert await scores(strict, "6 * 7 = 42", "42 - 2 = 40", "42 - 2 = 40") == (1.0, 1.0, 0.2)
+    assert await scores(strict, "6 - 2 = 4", "4 + 7 = 11", "11 + 4 = 15") == (1.0, 1.0, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "last"),
+    [
+        (("6 * 7 = 42", "42 - 2 = 40", "The answer is 40."), 1.0),
+        (("6 * 7 = 42", "42 - 2 = 40. The answer is 40."), 1.0),
+        (("6 * 7 = 42", "42 - 2 = 40", "The answer is 42."), 0.2),
+        (("6 * 7 = 42", "The answer is 42."), 0.2),
+        (("The answer is 40.",), 0.2),
+        (("6 * 7 = 42", "42 - 2 = 41. The answer is 41."), 0.0),
+        (("6 * 7 = 42", "42 - 2 = 40", "The answer is unknown."), 0.5),
+    ],
+)
+async def test_sources_settles_the_account_at_the_answer(
+    steps: tuple[str, ...], last: float
+) -> None:
+    assert (await scores(ArithmeticVerifier(sources=True), *steps))[-1] == last
 
 
 async def test_sources_reads_numbers_in_words() -> None:
