@@ -1,0 +1,96 @@
+"""`ponder.solve` and `ponder.asolve`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ponder
+from ponder.engines import EmbeddedEngine, ScriptedEngine
+from ponder.errors import UsageError
+from ponder.strategies import BeamSearch
+from ponder.verifiers import ArithmeticVerifier
+from tests.engine_fixture import ENGINE_MARKS, embedded_engine
+from tests.playing import judged, reasons
+
+__all__ = ["embedded_engine"]
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+async def test_asolve_with_names() -> None:
+    trace = await ponder.asolve(
+        "What?", model=ScriptedEngine(reasons), strategy="beam_search", verifier="random", n=3
+    )
+    assert (trace.strategy, trace.n) == ("beam_search", 3)
+    assert trace.nodes[0].scores.keys() == {"random"}
+
+
+async def test_asolve_with_objects() -> None:
+    trace = await ponder.asolve(
+        ponder.Problem.ask("What?"),
+        model=ScriptedEngine(reasons),
+        strategy=BeamSearch(n=2, beam_width=2, sampling=ponder.Sampling(separator="\n\n")),
+        verifier=ArithmeticVerifier(),
+    )
+    assert trace.nodes[0].scores.keys() == {"arithmetic"}
+
+
+async def test_a_function_is_a_verifier_and_none_is_none() -> None:
+    trace = await ponder.asolve("What?", model=ScriptedEngine(reasons), verifier=judged)
+    assert trace.nodes[0].scores.keys() == {"function"}
+    trace = await ponder.asolve("What?", model=ScriptedEngine(reasons), verifier=None, n=2)
+    assert trace.nodes[0].scores == {}
+    assert len(trace.nodes) == 2
+
+
+async def test_solve_works_inside_a_running_loop() -> None:
+    """As in a notebook."""
+    trace = ponder.solve("What?", model=ScriptedEngine(reasons), n=2)
+    assert len(trace.nodes) == 2
+    with pytest.raises(UsageError, match="unknown strategy"):
+        ponder.solve("What?", model=ScriptedEngine(reasons), strategy="magic")
+
+
+def test_solve_works_without_a_loop() -> None:
+    budget = {"generations": 3}
+    trace = ponder.solve("What?", model=ScriptedEngine(reasons), n=8, budget=budget)
+    assert len(trace.nodes) == 3
+    assert trace.stopped == "budget"
+
+
+async def test_a_wrong_word_is_named() -> None:
+    with pytest.raises(UsageError, match=r"unknown key `study\.beans`"):
+        await ponder.asolve("What?", model=ScriptedEngine(reasons), beans=3)
+    with pytest.raises(UsageError, match="needs scores"):
+        await ponder.asolve("What?", model=ScriptedEngine(reasons), strategy="dvts")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.engine
+def test_examples_run(example: Path) -> None:
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+class TestEmbedded:
+    pytestmark = ENGINE_MARKS
+
+    async def test_a_search_on_the_real_engine(self, embedded_engine: EmbeddedEngine) -> None:
+        recipe = ponder.Recipe.shipped("grade-school")
+        trace = await ponder.asolve(
+            "Kim buys 6 packs of 7 cards. How many cards does she have?",
+            model=embedded_engine,
+            recipe=recipe,
+            n=4,
+        )
+        assert trace.strategy == "beam_search"
+        assert trace.candidates
+        assert all(node.error is None for node in trace.nodes)
+        assert trace.spent.generated
+        assert all(node.tokens is not None and node.tokens <= 96 for node in trace.nodes)
+        assert not any(node.retokenised for node in trace.nodes)
