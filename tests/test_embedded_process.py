@@ -52,8 +52,8 @@ async def opened(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(folder: Path) -> AsyncIterator[EmbeddedEngine]:
-    """An engine with little room: three samples at once, eight blocks of cache."""
-    async with opened(folder, slots=3, cache_tokens=8 * BLOCK) as found:
+    """An engine with little room: three samples at once, nine blocks of cache."""
+    async with opened(folder, slots=3, cache_tokens=9 * BLOCK) as found:
         yield found
 
 

@@ -36,13 +36,26 @@ def folder(file: Path) -> Iterator[Path]:
         yield find_model(file, silent).path
 
 
-def samples_of(folder: Path, step_tokens: int, slots: int = 16) -> Samples:
-    settings = Settings(str(folder), (), 1024, slots, 1, None, None, False, step_tokens)
+def samples_of(
+    folder: Path, step_tokens: int, slots: int = 32, cache_tokens: int | None = None
+) -> Samples:
+    settings = Settings(
+        model=str(folder),
+        end_ids=(),
+        context=1024,
+        slots=slots,
+        cache_gb=1,
+        cache_tokens=cache_tokens,
+        threads=None,
+        reproducible=False,
+        step_tokens=step_tokens,
+    )
     return Samples(OpenVinoModel(settings))
 
 
 def draw(call: int, ids: tuple[int, ...], limit: int = 4, seeds: int = 1) -> Draw:
-    return Draw(call, ids, len(ids), tuple(range(seeds)), 0.0, 1.0, 0, limit, "length", None, ())
+    heat = 0.0 if seeds == 1 else 1.2
+    return Draw(call, ids, len(ids), tuple(range(seeds)), heat, 1.0, 0, limit, "length", None, ())
 
 
 def finish(samples: Samples) -> list[Drawn]:
@@ -100,6 +113,21 @@ def test_prompts_that_share_their_beginning_give_the_same_numbers(folder: Path, 
     assert len(found) == 12
     for drawn in found:
         check_numbers(reference, prompts[drawn.call], drawn)
+
+
+def test_a_cache_smaller_than_what_is_asked_gives_the_same_numbers(
+    folder: Path, file: Path
+) -> None:
+    samples = samples_of(folder, step_tokens=40, cache_tokens=640)
+    reference = Reference(file)
+    prompts = [TEXT[: 60 + 20 * n] + OTHER[: 10 + n] for n in range(8)]
+    for _ in range(2):
+        for number, ids in enumerate(prompts):
+            samples.add(draw(number, ids, limit=100, seeds=3))
+        found = finish(samples)
+        assert len(found) == 24
+        for drawn in found:
+            check_numbers(reference, prompts[drawn.call], drawn)
 
 
 def check_numbers(reference: Reference, ids: tuple[int, ...], drawn: Drawn) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ponder.backends.cache_room import CacheRoom
 from ponder.backends.drafting import Draft, Ending
 from ponder.backends.prefix_ledger import BLOCK, PrefixLedger
 from ponder.backends.vocabulary import TextStream, Vocabulary
@@ -122,6 +123,33 @@ def test_a_solution_that_ends_inside_a_character_shows_that_something_is_missing
         assert (draft.text, draft.offsets) == (text, (1, len(text)))
 
 
+prompts = st.lists(
+    st.tuples(st.lists(st.integers(0, 1), max_size=4), st.integers(0, 200)), max_size=12
+)
+
+
+@given(prompts)
+def test_room_in_the_cache_is_taken_once_for_shared_blocks_and_given_back(
+    asked: list[tuple[list[int], int]],
+) -> None:
+    room = CacheRoom(blocks=20)
+    taken: list[tuple[tuple[int, ...], int]] = []
+    for path, more in asked:
+        keys = tuple(hash(tuple(path[: n + 1])) for n in range(len(path)))
+        tokens = len(keys) * BLOCK + more
+        if room.fits(keys, tokens):
+            room.take(keys, tokens)
+            taken.append((keys, tokens))
+        shared = {key for keys, _ in taken for key in keys}
+        own = sum(-(-tokens // BLOCK) - len(keys) + 1 for keys, tokens in taken)
+        assert len(shared) + own <= 20
+        assert room.fits((), 0) == (len(shared) + own < 20)
+    for keys, tokens in taken:
+        room.give_back(keys, tokens)
+    assert room.fits((), room.longest)
+    assert not room.fits((), room.longest + 1)
+
+
 ids_lists = st.lists(st.integers(0, 3), min_size=1, max_size=4 * BLOCK)
 
 
@@ -145,8 +173,8 @@ def test_the_ledger_finds_a_last_block_only_once_and_only_where_it_stopped(
     assume(len(ids) % BLOCK and len(ids) % BLOCK + len(more) < BLOCK)
     ledger = PrefixLedger(blocks=100)
     ledger.record(ids)
-    assert ledger.cached([*ids, *more]) == len(ids)
-    assert ledger.cached([*ids, *more]) == len(ids), "siblings of one step share it"
+    assert ledger.use([*ids, *more]) == len(ids)
+    assert ledger.use([*ids, *more]) == len(ids), "siblings of one step share it"
     ledger.step()
     assert ledger.cached([*ids, *more]) == len(ids) // BLOCK * BLOCK
 
@@ -156,7 +184,7 @@ def test_the_ledger_forgets_what_was_used_least_recently() -> None:
     first, second, third = ([n] * (BLOCK + 1) for n in (1, 2, 3))
     for ids in (first, second):
         ledger.record(ids[:BLOCK])
-    assert ledger.cached(first) == BLOCK
+    assert ledger.use(first) == BLOCK
     ledger.record(third[:BLOCK])
     assert [ledger.cached(ids) for ids in (first, second, third)] == [BLOCK, 0, BLOCK]
 

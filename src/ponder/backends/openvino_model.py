@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ponder.backends.cache_room import CacheRoom
 from ponder.backends.openvino_messages import Draw, Opened, Settings
 from ponder.backends.prefix_ledger import BLOCK
 from ponder.backends.vocabulary import Vocabulary
@@ -35,7 +36,7 @@ class OpenVinoModel:
             raise EngineError(f"{settings.model} has no chat template")
         self.vocabulary = self._read_vocabulary()
         self.blocks = self._count_blocks()
-        cache = self.blocks * BLOCK
+        cache = CacheRoom(self.blocks).longest
         room = cache if settings.context is None else min(cache, settings.context)
         self.opened = Opened(
             self.vocabulary.fingerprint, len(self.vocabulary), tuple(sorted(self._end_ids)), room

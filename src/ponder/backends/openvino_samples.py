@@ -1,64 +1,19 @@
-"""The samples that run in the child process: adding, following, ending them."""
+"""The samples of one model in the child process: adding, following, ending them."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any
 
+from ponder.backends.cache_room import CacheRoom
 from ponder.backends.drafting import Draft, Ending
 from ponder.backends.openvino_messages import Draw, Drawn
 from ponder.backends.openvino_model import OpenVinoModel
-from ponder.backends.prefix_ledger import BLOCK, PrefixLedger, block_keys
+from ponder.backends.openvino_request import Request
+from ponder.backends.prefix_ledger import PrefixLedger, block_keys
 from ponder.errors import EngineError
 
 WORTH_WAITING = 16
 """Prompt tokens saved that make it worth waiting until another sample has computed them."""
-
-
-@dataclass(slots=True, eq=False)
-class _Sample:
-    """One sample of a draw, waiting or running."""
-
-    draw: Draw
-    index: int
-    keys: list[int]
-    """Of the prompt's whole blocks; the draw's samples share it."""
-    limit: int
-    draft: Draft
-    handle: Any = None
-    cached: int = 0
-    cancelled: bool = False
-    error: str | None = field(default=None)
-
-    def shared(self, other: _Sample) -> int:
-        """Tokens of this prompt that computing `other`'s prompt leaves in the cache."""
-        if self.draw.ids == other.draw.ids:
-            return len(self.draw.ids) - 1
-        blocks = 0
-        for mine, theirs in zip(self.keys, other.keys, strict=False):
-            if mine != theirs:
-                break
-            blocks += 1
-        return blocks * BLOCK
-
-    def drawn(self) -> Drawn:
-        """What the parent is told."""
-        draft, offsets = self.draft, self.draft.offsets
-        kept = 0 if offsets is None else len(offsets)
-        return Drawn(
-            call=self.draw.call,
-            index=self.index,
-            text=draft.text,
-            ended=draft.ended if draft.ended and self.error is None else "aborted",
-            token_ids=None if offsets is None else tuple(draft.token_ids[:kept]),
-            logprobs=None if offsets is None else tuple(draft.logprobs[:kept]),
-            offsets=offsets,
-            prompt=len(self.draw.ids),
-            cached=self.cached if self.handle is not None else None,
-            generated=draft.generated,
-            error=self.error,
-        )
 
 
 class Samples:
@@ -71,10 +26,12 @@ class Samples:
     def __init__(self, model: OpenVinoModel) -> None:
         self._model = model
         self._ledger = PrefixLedger(model.blocks)
-        self._waiting: deque[_Sample] = deque()
-        self._running: list[_Sample] = []
+        self._cache = CacheRoom(model.blocks)
+        self._waiting: deque[Request] = deque()
+        self._running: list[Request] = []
+        self._leaving: list[Request] = []
         self._refused: list[Drawn] = []
-        self._numbers = 0
+        self._added = 0
 
     @property
     def active(self) -> bool:
@@ -92,26 +49,19 @@ class Samples:
     def add(self, draw: Draw) -> None:
         """Take a draw on, or refuse it before it can harm its neighbours."""
         try:
-            self._model.vocabulary.check(draw.ids)
-            room = self._room(draw)
+            ending = self._ending(draw)
         except EngineError as error:
             self._refused += [
-                Drawn(draw.call, i, prompt=len(draw.ids), generated=0, error=str(error))
-                for i in range(len(draw.seeds))
+                Drawn(draw.call, index, prompt=len(draw.ids), generated=0, error=str(error))
+                for index in range(len(draw.seeds))
             ]
             return
-        carried = self._model.vocabulary.unfinished(draw.ids[draw.start :])
-        ending = Ending(
-            limit=min(draw.limit, room),
-            at_limit=draw.at_limit if draw.limit <= room else "length",
-            separator=draw.separator,
-            stop=draw.stop,
-            end_ids=frozenset(self._model.opened.end_ids),
-        )
-        keys = block_keys(draw.ids)
+        vocabulary = self._model.vocabulary
+        carried = vocabulary.unfinished(draw.ids[draw.start :])
+        keys = tuple(block_keys(draw.ids))
         for index in range(len(draw.seeds)):
-            draft = Draft(self._model.vocabulary, ending, carried)
-            self._waiting.append(_Sample(draw, index, keys, ending.limit, draft))
+            draft = Draft(vocabulary, ending, carried)
+            self._waiting.append(Request(draw, index, keys, ending.limit, draft))
 
     def cancel(self, call: int) -> None:
         """Drop a call's samples.
@@ -120,78 +70,89 @@ class Samples:
         there, it would leave half-computed blocks in the cache as if they were whole, and a
         later prompt that finds them gets wrong numbers (seen with OpenVINO GenAI 2026.4.1).
         """
-        self._waiting = deque(s for s in self._waiting if s.draw.call != call)
-        for sample in self._running:
-            if sample.draw.call == call:
-                sample.cancelled = True
-                if sample.draft.generated:
-                    sample.handle.cancel()
-        self._running = [s for s in self._running if not (s.cancelled and s.draft.generated)]
+        self._waiting = deque(item for item in self._waiting if item.draw.call != call)
+        for request in [item for item in self._running if item.draw.call == call]:
+            request.cancelled = True
+            if not request.cold:
+                self._let_go(request)
 
     def step(self) -> list[Drawn]:
         """Add what may run, make one step, and tell which samples ended."""
         ended, self._refused = self._refused, []
         self._admit()
         self._ledger.step()
+        left, self._leaving = self._leaving, []
         if self._model.pipeline.has_non_finished_requests():
             self._model.pipeline.step()
-        for sample in list(self._running):
-            if self._follow(sample):
-                self._running.remove(sample)
-                if not sample.cancelled:
-                    ended.append(sample.drawn())
+        for request in left:
+            self._cache.give_back(request.keys, request.tokens)
+        for request in list(self._running):
+            if self._follow(request):
+                self._let_go(request)
+                if not request.cancelled:
+                    ended.append(request.drawn())
         return ended
 
-    def _room(self, draw: Draw) -> int:
+    def _ending(self, draw: Draw) -> Ending:
+        """What ends the samples of a draw; EngineError if they cannot be drawn."""
+        self._model.vocabulary.check(draw.ids)
         room = self._model.opened.room - len(draw.ids)
         if room < 1:
             raise EngineError(
                 f"a prompt of {len(draw.ids)} tokens leaves no room for an answer: "
                 f"the engine holds sequences of {self._model.opened.room} tokens"
             )
-        return room
+        return Ending(
+            limit=min(draw.limit, room),
+            at_limit=draw.at_limit if draw.limit <= room else "length",
+            separator=draw.separator,
+            stop=draw.stop,
+            end_ids=frozenset(self._model.opened.end_ids),
+        )
 
     def _admit(self) -> None:
-        cold = [sample for sample in self._running if not sample.draft.generated]
-        held: deque[_Sample] = deque()
+        """Start waiting samples, oldest first, while there are slots and room in the cache."""
+        cold = [request for request in self._running if request.cold]
+        held: deque[Request] = deque()
         while self._waiting and len(self._running) < self._model.settings.slots:
-            sample = self._waiting.popleft()
-            cached = self._ledger.cached(sample.draw.ids)
-            if any(sample.shared(other) - cached >= WORTH_WAITING for other in cold):
-                held.append(sample)
+            if not self._cache.fits(self._waiting[0].keys, self._waiting[0].tokens):
+                break
+            request = self._waiting.popleft()
+            cached = self._ledger.cached(request.draw.ids)
+            if any(request.shared(other) - cached >= WORTH_WAITING for other in cold):
+                held.append(request)
                 continue
-            self._start(sample, cached)
-            cold.append(sample)
+            self._start(request)
+            cold.append(request)
         self._waiting = held + self._waiting
 
-    def _start(self, sample: _Sample, cached: int) -> None:
-        self._numbers += 1
-        seed = sample.draw.seeds[sample.index]
-        sample.handle = self._model.add(self._numbers, sample.draw, seed, sample.limit)
-        sample.cached = cached
-        self._running.append(sample)
+    def _start(self, request: Request) -> None:
+        self._added += 1
+        seed = request.draw.seeds[request.index]
+        request.handle = self._model.add(self._added, request.draw, seed, request.limit)
+        request.cached = self._ledger.use(request.draw.ids)
+        self._cache.take(request.keys, request.tokens)
+        self._running.append(request)
 
-    def _follow(self, sample: _Sample) -> bool:
-        """Read what the step brought; true when the sample ended."""
-        was_cold = not sample.draft.generated
-        while sample.draft.ended is None and sample.handle.can_read():
-            for output in sample.handle.read().values():
-                pairs = zip(output.generated_ids, output.generated_log_probs, strict=True)
-                for token_id, logprob in pairs:
-                    sample.draft.add(token_id, logprob)
-        if was_cold and sample.draft.generated:
-            self._ledger.record(sample.draw.ids, going_on=True)
-        return self._ended(sample)
-
-    def _ended(self, sample: _Sample) -> bool:
-        status = sample.handle.get_status().name
-        if sample.draft.ended is not None or (sample.cancelled and sample.draft.generated):
-            if status == "RUNNING":
-                sample.handle.stop()
-            computed = sample.draft.token_ids[: sample.draft.generated - 1]
-            self._ledger.record((*sample.draw.ids, *computed))
+    def _follow(self, request: Request) -> bool:
+        """Read what the step brought; true when the sample is at its end."""
+        was_cold = request.cold
+        request.read()
+        if was_cold and not request.cold:
+            self._ledger.record(request.draw.ids, going_on=True)
+        if request.draft.ended is not None or (request.cancelled and not request.cold):
             return True
+        status: str = request.handle.get_status().name
         if status == "RUNNING":
             return False
-        sample.error = f"the engine gave up the sample ({status}): its cache ran out"
+        request.error = f"the engine gave the sample up ({status})"
         return True
+
+    def _let_go(self, request: Request) -> None:
+        """End a sample; the pipeline frees its cache with the next step."""
+        if request.handle.get_status().name == "RUNNING":
+            request.handle.stop()
+        if not request.cold:
+            self._ledger.record(request.computed)
+        self._running.remove(request)
+        self._leaving.append(request)

@@ -3,13 +3,15 @@
 OpenVINO GenAI does not tell what it read from its cache, so the rule is kept here in step with
 it: whole blocks are found by all that precedes them, and the partly filled last block of a
 sequence is found only by a prompt that goes on exactly where the sequence stopped. The count is
-exact until the cache is first full, and a close estimate afterwards.
+exact for samples of two tokens and more until the cache is first full, and a close estimate
+otherwise.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 BLOCK = 32
 """Tokens of a block on the CPU."""
@@ -25,6 +27,16 @@ def block_keys(ids: Sequence[int]) -> list[int]:
     return keys
 
 
+class _Found(NamedTuple):
+    """What the cache holds of a prompt."""
+
+    tokens: int
+    blocks: list[int]
+    """Keys of whole blocks."""
+    tail: int | None
+    """Key of a partly filled last block."""
+
+
 class PrefixLedger:
     """The blocks in the cache, least recently used first."""
 
@@ -34,23 +46,20 @@ class PrefixLedger:
         self._changed: set[int] = set()
 
     def cached(self, ids: Sequence[int]) -> int:
-        """Tokens of the prompt `ids` that need no computing; at least one always does.
+        """Tokens of the prompt `ids` that need no computing; at least one always does."""
+        return self._find(ids).tokens
 
-        A last block that is found changes with the next step: see `step`.
+    def use(self, ids: Sequence[int]) -> int:
+        """The same, for a sample that starts now.
+
+        A last block that it goes on from changes with the next step: see `step`.
         """
-        held, last = 0, 0
-        for key in block_keys(ids):
-            if key not in self._blocks:
-                break
+        found = self._find(ids)
+        for key in found.blocks:
             self._blocks.move_to_end(key)
-            held, last = held + BLOCK, key
-        for end in range(held + 1, min(held + BLOCK, len(ids) + 1)):
-            tail = hash((last, tuple(ids[held:end])))
-            if tail in self._blocks:
-                self._changed.add(tail)
-                held = end
-                break
-        return min(held, len(ids) - 1)
+        if found.tail is not None:
+            self._changed.add(found.tail)
+        return found.tokens
 
     def record(self, ids: Sequence[int], going_on: bool = False) -> None:
         """Note that all of `ids` are in the cache.
@@ -73,3 +82,16 @@ class PrefixLedger:
         for key in self._changed:
             self._blocks.pop(key, None)
         self._changed.clear()
+
+    def _find(self, ids: Sequence[int]) -> _Found:
+        blocks: list[int] = []
+        for key in block_keys(ids):
+            if key not in self._blocks:
+                break
+            blocks.append(key)
+        start, last = len(blocks) * BLOCK, blocks[-1] if blocks else 0
+        for end in range(start + 1, min(start + BLOCK, len(ids) + 1)):
+            tail = hash((last, tuple(ids[start:end])))
+            if tail in self._blocks:
+                return _Found(min(end, len(ids) - 1), blocks, tail)
+        return _Found(min(start, len(ids) - 1), blocks, None)

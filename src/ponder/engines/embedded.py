@@ -17,6 +17,9 @@ from ponder.engines.base import Capabilities
 from ponder.errors import EngineError, MissingExtraError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Step, Usage
 
+_RENDERED_KEPT = 1024
+"""Conversations whose rendered form is kept."""
+
 
 class Rendered(NamedTuple):
     """A conversation as the model reads it, up to where its answer begins."""
@@ -118,9 +121,12 @@ class EmbeddedEngine:
         """The conversation by the model's template, as text and ids."""
         turns = tuple(messages)
         if turns not in self._rendered:
+            if len(self._rendered) >= _RENDERED_KEPT:
+                del self._rendered[next(iter(self._rendered))]
             self._rendered[turns] = asyncio.create_task(self._render(turns))
+        rendering = self._rendered[turns]
         try:
-            return await asyncio.shield(self._rendered[turns])
+            return await asyncio.shield(rendering)
         except EngineError:
             self._rendered.pop(turns, None)
             raise
