@@ -86,7 +86,7 @@ async def test_chains_do_not_wait_for_each_other() -> None:
         def on_decision(self, _problem_id: str, _decision: object) -> None:
             pass
 
-    world.observer = Watch()  # type: ignore[assignment]
+    world.observer = Watch()
     await world.solve(SelfRefine(n=4, rounds=2))
     depths = [len(path) for path in ended]
     assert depths != sorted(depths)

@@ -10,7 +10,7 @@ import typer
 from ponder.cli.terminal import output, print_json
 from ponder.errors import UsageError
 from ponder.report.tree import TraceTree
-from ponder.report.views import load_run
+from ponder.report.views import view_of
 from ponder.store.reading import RunReader
 from ponder.store.records import TRACE
 
@@ -35,7 +35,7 @@ def show(
     if as_json:
         print_json(TRACE.adapter.dump_python(trace, mode="json"))
         return
-    output().print(TraceTree(load_run(run).view, trace, full=full))
+    output().print(TraceTree(view_of(run), trace, full=full))
 
 
 def _list(run: Path, *, as_json: bool) -> None:

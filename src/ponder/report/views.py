@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from ponder.errors import StoreError
 from ponder.evals.measure import Measured, measure
@@ -15,8 +16,9 @@ from ponder.evals.summary import summarise
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
 from ponder.session.ending import ballot
-from ponder.store.reading import RunReader
+from ponder.store.reading import Grades, RunReader
 from ponder.trace import Trace
+from ponder.types import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,54 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
+class _Stored(NamedTuple):
+    """What is read of a run directory."""
+
+    folder: Path
+    traces: tuple[Trace, ...]
+    examples: dict[str, Example]
+    grades: dict[Grader, Grades]
+    study: Mapping[str, Any]
+    provenance: Mapping[str, object]
+
+    def view(self, name: str | None, grades: Grades, summary: Summary, *, greedy: bool) -> RunView:
+        """The run, ready to be drawn."""
+        recipe = self.folder / "recipe.toml"
+        told = {k: _readable(v) for k, v in self.provenance.items() if k != "prompt"}
+        return RunView(
+            name=name or self.folder.name,
+            strategy=str(self.study.get("strategy", "pool")),
+            traces=self.traces,
+            examples=self.examples,
+            grades=grades,
+            summary=summary,
+            greedy=greedy,
+            ranges=_ranges(self.provenance),
+            provenance=told,
+            recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+        )
+
+
+def _stored(folder: Path) -> _Stored:
+    with RunReader(folder) as reader:
+        return _Stored(
+            folder,
+            tuple(reader.traces()),
+            {example.problem.id: example for example in reader.examples()},
+            {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
+            cast("Mapping[str, Any]", reader.recipe()["study"]),
+            reader.provenance(),
+        )
+
+
+def view_of(folder: Path) -> RunView:
+    """A run to look at, graded or not, also while it is written; without figures."""
+    stored = _stored(folder)
+    grades = stored.grades["imported"] or stored.grades["ours"]
+    summary = Summary(n_problems=len(stored.traces), curves={})
+    return stored.view(None, grades, summary, greedy=False)
+
+
 def load_run(
     folder: Path,
     name: str | None = None,
@@ -58,40 +108,20 @@ def load_run(
     greedy: bool = False,
 ) -> LoadedRun:
     """Read and measure one run; `score` and `aggregation` choose what candidates rank by."""
-    with RunReader(folder) as reader:
-        traces = tuple(reader.traces())
-        examples = {example.problem.id: example for example in reader.examples()}
-        grades: dict[Grader, Mapping[tuple[str, tuple[int, ...]], bool]] = {
-            "imported": reader.grades("imported"),
-            "ours": reader.grades("ours"),
-        }
-        study = reader.recipe()["study"]
-        provenance = reader.provenance()
-    kept = study if isinstance(study, dict) else {}
-    how: Aggregation = aggregation or kept.get("aggregation") or "last"
+    stored = _stored(folder)
+    how: Aggregation = aggregation or stored.study.get("aggregation") or "last"
     measured = measure(
-        examples.values(),
-        traces,
-        imported=grades["imported"],
-        ours=grades["ours"],
+        stored.examples.values(),
+        stored.traces,
+        imported=stored.grades["imported"],
+        ours=stored.grades["ours"],
         grader=grader,
-        n=kept.get("n"),
-        score=score or guiding(provenance),
+        n=stored.study.get("n"),
+        score=score or guiding(stored.provenance),
         aggregation=how,
     )
-    recipe = folder / "recipe.toml"
-    view = RunView(
-        name=name or folder.name,
-        strategy=str(kept.get("strategy", "pool")),
-        traces=traces,
-        examples=examples,
-        grades=grades[measured.grades],
-        summary=Summary.model_validate(summarise(measured), extra="ignore"),
-        greedy=greedy,
-        ranges=_ranges(provenance),
-        provenance={key: _readable(value) for key, value in provenance.items() if key != "prompt"},
-        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-    )
+    summary = Summary.model_validate(summarise(measured), extra="ignore")
+    view = stored.view(name, stored.grades[measured.grades], summary, greedy=greedy)
     return LoadedRun(view, measured, how)
 
 
