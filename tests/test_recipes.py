@@ -49,6 +49,15 @@ def test_tables_are_merged_and_lists_replaced() -> None:
     assert asked.with_key("study.n", 7).study.n == 7
 
 
+def test_another_strategy_or_verifier_drops_the_knobs() -> None:
+    asked = recipe(strategy="dvts", knobs={"beam_width": 2}, verifier="random")
+    asked = asked.changed({"verifier_knobs": {"seed": 3}}, {})
+    assert asked.changed({"strategy": "dvts"}, {}).study.knobs == {"beam_width": 2}
+    assert asked.changed({"strategy": "sample"}, {}).study.knobs == {}
+    assert asked.changed({"verifier": "arithmetic"}, {}).study.verifier_knobs == {}
+    assert asked.changed({"verifier": "random"}, {}).study.verifier_knobs == {"seed": 3}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -60,6 +60,8 @@ async def asolve(
         given["model"] = str(model)
     if isinstance(strategy, str):
         given["strategy"] = strategy
+    if isinstance(verifier, str) and verifier != FROM_RECIPE:
+        given["verifier"] = verifier
     if recipe is None:
         recipe = Recipe.shipped(TUNED) if model is None else Recipe()
     recipe = recipe.changed(given, {})
@@ -120,13 +122,12 @@ def _problem(question: str | Problem, study: Study) -> Problem:
 def _verifiers(
     given: str | Verifier | Callable[..., Any] | None, study: Study
 ) -> Sequence[Verifier]:
-    if given == FROM_RECIPE:
+    """The verifier given, or the study's for a name."""
+    if isinstance(given, str):
         name = study.verifier
         return [] if name is None else [verifier_of(name, study.verifier_knobs)]
     if given is None:
         return []
-    if isinstance(given, str):
-        return [verifier_of(given, study.verifier_knobs)]
     if hasattr(given, "info"):
         return [cast("Verifier", given)]
     return [FunctionVerifier(given)]

@@ -154,8 +154,14 @@ class Recipe(_Table):
             raise UsageError(f"{where}: {_first(error)}") from None
 
     def changed(self, study: Mapping[str, Any], host: Mapping[str, Any]) -> Self:
-        """The recipe with some values replaced; tables are merged."""
+        """The recipe with some values replaced; tables are merged.
+
+        Knobs belong to their strategy or verifier: naming another one drops them.
+        """
         content = self.model_dump()
+        for owner, knobs in (("strategy", "knobs"), ("verifier", "verifier_knobs")):
+            if study.get(owner, content["study"][owner]) != content["study"][owner]:
+                content["study"][knobs] = {}
         for table, values in (("study", study), ("host", host)):
             for key, value in values.items():
                 known = content[table].get(key)

@@ -1,0 +1,110 @@
+"""The grade-school study: run it, and print its table.
+
+    python tools/study.py tune    the shipped recipe's methods on the problems to tune on
+    python tools/study.py report  the same on the problems to report on
+
+Runs go to runs/study-tune or runs/study-report and go on where they stopped; the table is Markdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ponder.evals.demo import methods
+from ponder.evals.intervals import mean_interval, paired_difference
+from ponder.evals.measure import At
+from ponder.evals.study import Plan, run_plans
+from ponder.recipes import Recipe
+from ponder.report.progress import MethodsProgress
+from ponder.report.views import load_run
+from ponder.runner import RunObserver
+
+BASE = "beam search"
+"""What the others are compared with, and whose tokens the samples are given."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    folder: Path
+    selector: str
+    at: At
+
+
+def plans(problems: str, folder: Path) -> dict[str, Plan]:
+    """By name; the samples come last, since their budget is what beam search spent."""
+    recipe = Recipe.shipped("grade-school").changed({"dataset": f"grade-school-{problems}"}, {})
+    found = {method.name: method.plan for method in methods(recipe, folder)}
+    equal = {"strategy": "sample", "n": 32, "equal_tokens": str(folder / "beam_search")}
+    found["random"] = Plan(recipe.changed({"verifier": "random"}, {}), folder / "random")
+    del found["sample"]
+    found["sample"] = Plan(recipe.changed(equal, {}), folder / "sample")
+    return found
+
+
+def rows(found: dict[str, Plan]) -> Iterator[Row]:
+    """Every method, the samples by each selector."""
+    shown = (
+        ("greedy decoding", "greedy", "majority"),
+        ("majority, equal tokens", "sample", "majority"),
+        ("best of N, equal tokens", "sample", "best_of_n"),
+        ("weighted, equal tokens", "sample", "weighted"),
+        (BASE, "beam_search", "weighted"),
+        ("beam search, random verifier", "random", "weighted"),
+        ("DVTS", "dvts", "weighted"),
+        ("self-refinement", "self_refine", "majority"),
+    )
+    for name, run, selector in shown:
+        points = load_run(found[run].folder).measured.points[selector]
+        yield Row(name, found[run].folder, selector, points[max(points)])
+
+
+def table(found: dict[str, Plan]) -> str:
+    """Accuracy, and the paired difference of beam search to each method, with 95 % intervals."""
+    measured = list(rows(found))
+    base = next(row for row in measured if row.name == BASE).at.values
+    lines = [
+        "| method | accuracy | 95 % interval | generated tokens | beam search minus this |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in measured:
+        interval = mean_interval(list(row.at.values.values()))
+        tokens = [count for count in row.at.tokens.values() if count is not None]
+        mean = f"{sum(tokens) / len(tokens):.0f}" if len(tokens) == len(row.at.tokens) else "-"
+        against = ""
+        if row.name != BASE:
+            gap = paired_difference(base, row.at.values)
+            against = f"{gap.difference:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
+        lines.append(
+            f"| {row.name} | {interval.mean:.1%} | {interval.low:.1%} to {interval.high:.1%} "
+            f"| {mean} | {against} |"
+        )
+    return "\n".join(lines)
+
+
+async def study(problems: str) -> None:
+    """Run what is left to run, the samples after the search whose tokens they get."""
+    found = plans(problems, Path("runs") / f"study-{problems}")
+
+    with MethodsProgress(Console(stderr=True)) as progress:
+
+        def watch(plan: Plan, left: int) -> RunObserver:
+            return progress.method(plan.folder.name, left)
+
+        for names in (list(found)[:-1], ["sample"]):
+            await run_plans([found[name] for name in names], announce=print, watch=watch)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["tune"], ["report"]):
+        sys.exit(__doc__)
+    asyncio.run(study(sys.argv[1]))
