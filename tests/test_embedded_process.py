@@ -205,6 +205,31 @@ async def test_an_exported_folder_loads(engine: EmbeddedEngine, folder: Path) ->
     assert completion.error == "the engine is closed"
 
 
+@pytest.mark.parametrize("later", [0, 0.01, 0.5])
+async def test_closing_while_it_opens_leaves_no_process(folder: Path, later: float) -> None:
+    before = _children()
+
+    async def begun() -> bool:
+        return _children() > before
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PONDER_CACHE", str(folder))
+        opening = asyncio.create_task(EmbeddedEngine.open(folder / "tiny.gguf"))
+        assert await within(5, begun)
+        await asyncio.sleep(later)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    assert _children() == before
+
+
+def _children() -> set[int]:
+    """Processes of a model that this one started."""
+    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = {int(pid) for file in found for pid in file.read_text().split()}
+    return {p for p in pids if "openvino_child" in Path(f"/proc/{p}/cmdline").read_text()}
+
+
 async def test_options_out_of_range_are_refused(folder: Path) -> None:
     file = folder / "tiny.gguf"
     for name, opening in {

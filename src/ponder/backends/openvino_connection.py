@@ -50,9 +50,14 @@ class Connection:
     @classmethod
     async def open(cls, settings: Settings) -> Connection:
         """Start a process and wait until it has loaded its model; EngineError if it cannot."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process lives
-        process, parent = await _spawn(errors)
-        self = cls(process, await asyncio.open_unix_connection(sock=parent), errors)
+        with contextlib.ExitStack() as undo:
+            errors = undo.enter_context(tempfile.TemporaryFile())
+            parent, child = socket.socketpair()
+            with child:
+                streams = await asyncio.open_unix_connection(sock=parent)
+                undo.callback(streams[1].close)
+                self = cls(await _spawn(child, errors), streams, errors)
+            undo.pop_all()
         try:
             self.opened = await self._load(settings)
         except BaseException:
@@ -161,20 +166,17 @@ class Connection:
         self._writer.write(pack([(kind, content)]))
 
 
-async def _spawn(errors: IO[bytes]) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """A new child and the parent's end of the socket between them.
+async def _spawn(child: socket.socket, errors: IO[bytes]) -> asyncio.subprocess.Process:
+    """A new process at the other end of `child`.
 
-    The child has a session of its own: an interrupt in the terminal is for the parent to answer.
+    It has a session of its own: an interrupt in the terminal is for the parent to answer.
     """
-    parent, child = socket.socketpair()
-    with child:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "ponder.backends.openvino_child"),
-            *(str(child.fileno()), str(os.getpid())),
-            pass_fds=[child.fileno()],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-    return process, parent
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "ponder.backends.openvino_child"),
+        *(str(child.fileno()), str(os.getpid())),
+        pass_fds=[child.fileno()],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,
+    )

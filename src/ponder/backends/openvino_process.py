@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -69,9 +68,12 @@ class OpenVinoProcess:
         """End the process; a second call does nothing."""
         self._closed = True
         starting, self._starting = self._starting, None
-        if starting is not None:
-            with contextlib.suppress(EngineError):
-                await (await starting).aclose()
+        if starting is None:
+            return
+        starting.cancel()
+        await asyncio.wait([starting])
+        if not starting.cancelled() and starting.exception() is None:
+            await starting.result().aclose()
 
     async def _living(self) -> Connection:
         if self._closed:

@@ -68,7 +68,7 @@ class EmbeddedEngine:
         `slots` samples run at once and share a key-value cache of `cache_gb` gigabytes, or of
         `cache_tokens` if given. `reproducible` computes in full precision, where a sample is
         less affected by what runs beside it, at about 1.7 times the time. `announce` is told,
-        in one line each, of work that takes long: fetching and re-quantising. Raises UsageError,
+        in one line each, of work that takes long: fetching and converting. Raises UsageError,
         MissingExtraError or EngineError.
         """
         _check(slots, cache_gb, cache_tokens, threads)
@@ -100,7 +100,7 @@ class EmbeddedEngine:
 
     @property
     def pid(self) -> int | None:
-        """The child process that runs now."""
+        """Of the child process that runs, or ran last."""
         return self._process.pid
 
     async def generate(
