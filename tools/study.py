@@ -3,7 +3,8 @@
     python tools/study.py tune    the shipped recipe's methods on the problems to tune on
     python tools/study.py report  the same on the problems to report on
 
-Runs go to runs/study-tune or runs/study-report and go on where they stopped; the table is Markdown.
+Runs go to runs/study-tune or runs/study-report and go on where they stopped. The table, in Markdown,
+is printed after every forty problems.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from ponder.runner import RunObserver
 BASE = "beam search"
 """What the others are compared with, and whose tokens the samples are given."""
 
+PROBLEMS = {"tune": 160, "report": 200}
+CHUNK = 40
+"""Problems that every method has solved before any goes on: a stopped study is a smaller one."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,9 +44,10 @@ class Row:
     at: At
 
 
-def plans(problems: str, folder: Path) -> dict[str, Plan]:
+def plans(problems: str, folder: Path, limit: int) -> dict[str, Plan]:
     """By name; the samples come last, since their budget is what beam search spent."""
-    recipe = Recipe.shipped("grade-school").changed({"dataset": f"grade-school-{problems}"}, {})
+    data = {"dataset": f"grade-school-{problems}", "limit": limit}
+    recipe = Recipe.shipped("grade-school").changed(data, {"slots": 96})
     found = {method.name: method.plan for method in methods(recipe, folder)}
     equal = {"strategy": "sample", "n": 32, "equal_tokens": str(folder / "beam_search")}
     found["random"] = Plan(recipe.changed({"verifier": "random"}, {}), folder / "random")
@@ -91,20 +97,22 @@ def table(found: dict[str, Plan]) -> str:
 
 
 async def study(problems: str) -> None:
-    """Run what is left to run, the samples after the search whose tokens they get."""
-    found = plans(problems, Path("runs") / f"study-{problems}")
+    """Run what is left to run, forty problems by every method at a time."""
+    folder = Path("runs") / f"study-{problems}"
 
     with MethodsProgress(Console(stderr=True)) as progress:
 
         def watch(plan: Plan, left: int) -> RunObserver:
             return progress.method(plan.folder.name, left)
 
-        for names in (list(found)[:-1], ["sample"]):
-            await run_plans([found[name] for name in names], announce=print, watch=watch)
-    print(table(found))
+        for limit in range(CHUNK, PROBLEMS[problems] + 1, CHUNK):
+            found = plans(problems, folder, limit)
+            for names in (list(found)[:-1], ["sample"]):
+                await run_plans([found[name] for name in names], announce=print, watch=watch)
+            print(table(found), flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["tune"], ["report"]):
+    if sys.argv[1:] not in [[name] for name in PROBLEMS]:
         sys.exit(__doc__)
     asyncio.run(study(sys.argv[1]))
