@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from ponder.budget import Budget
 from ponder.errors import UsageError
 from ponder.session import SessionOptions
 from ponder.strategies.base import Strategy
@@ -13,7 +16,7 @@ from ponder.strategies.sample import RepeatedSampling
 from ponder.types import Prefix, Problem, Sampling, ScoreFailure
 from ponder.verifiers.scripted import ScriptedVerifier
 from tests.contracts.strategy_contract import CONTRACT, Check
-from tests.playing import World, drawn, judged
+from tests.playing import World, drawn, fails_sometimes, judged
 
 STEPS = Sampling(separator="\n\n")
 STRATEGIES: tuple[Strategy, ...] = (
@@ -269,3 +272,40 @@ async def test_sampling_needs_no_verifier() -> None:
 def test_bad_knobs_are_named(make: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make()  # type: ignore[operator]
+
+
+def budgets(count: int) -> list[tuple[int, int, Budget]]:
+    """Random budgets of every counting kind, with a strategy and a run seed each."""
+    rng = random.Random(11)
+    kinds = ("generations", "generated_tokens", "total_tokens")
+    most = {"generations": 30, "generated_tokens": 500, "total_tokens": 700}
+    found = []
+    for _ in range(count):
+        chosen = rng.sample(kinds, rng.randint(1, 2))
+        limits = {kind: rng.randint(1, most[kind]) for kind in chosen}
+        found.append((rng.randrange(len(STRATEGIES)), rng.randrange(1000), Budget(**limits)))
+    return found
+
+
+async def check_budgets(count: int) -> None:
+    for number, (place, seed, budget) in enumerate(budgets(count)):
+        options = SessionOptions(seed=seed, budget=budget)
+        traces = [
+            await World(order, script=fails_sometimes, options=options).solve(STRATEGIES[place])
+            for order in (2 * number + 1, 2 * number + 2)
+        ]
+        assert traces[0].digest() == traces[1].digest(), (place, seed, budget)
+        generated = sum(node.tokens or 0 for node in traces[0].nodes)
+        assert generated <= (budget.generated_tokens or generated)
+        assert len(traces[0].nodes) <= (budget.generations or len(traces[0].nodes))
+        prompt = max((n.prompt_tokens or 0 for n in traces[0].nodes if not n.parent), default=0)
+        assert generated + prompt <= (budget.total_tokens or generated + prompt)
+
+
+async def test_random_budgets_hold_in_any_completion_order() -> None:
+    await check_budgets(60)
+
+
+@pytest.mark.long
+async def test_a_thousand_random_budgets_hold() -> None:
+    await check_budgets(1000)

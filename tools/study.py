@@ -3,8 +3,8 @@
     python tools/study.py tune    the shipped recipe's methods on the problems to tune on
     python tools/study.py report  the same on the problems to report on
 
-Runs go to runs/study-tune or runs/study-report and go on where they stopped. The table, in Markdown,
-is printed after every forty problems.
+Runs go to runs/study-tune or runs/study-report and go on where they stopped. The table is Markdown,
+printed after every forty problems.
 """
 
 from __future__ import annotations

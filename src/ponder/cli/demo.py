@@ -8,14 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.report import numbers_of
+from ponder.cli.report import numbers_of, show_tables
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json
 from ponder.evals.demo import DemoMethod, methods, run_demo
 from ponder.recipes import Recipe
 from ponder.report.page import write_page
 from ponder.report.progress import MethodsProgress
-from ponder.report.table import method_table, warning_lines
-from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, load_run, reselected
 
 TITLE = "What a small model gains from thinking longer"
@@ -43,10 +41,8 @@ def demo(
     if as_json:
         print_json(numbers_of(found))
         return
-    console = output()
-    console.print(method_table([method_row(run.view) for run in found], _title(found)))
-    console.print(warning_lines([run.view for run in found]))
-    console.print(str(page), markup=False, soft_wrap=True)
+    show_tables(found, _title(found))
+    output().print(str(page), markup=False, soft_wrap=True)
 
 
 async def _run(chosen: list[DemoMethod], stop: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.terminal import output, print_json
+from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
 from ponder.evals.graded_rows import GradedRows, grade_rows
 from ponder.evals.grading import Grader
@@ -29,13 +29,15 @@ def grade(
     if not target.exists():
         raise UsageError(f"{target} is neither a file nor a run directory")
     if target.is_dir():
-        right, total = asyncio.run(_grade_run(target, seconds))
+        with working("grading"):
+            right, total = asyncio.run(_grade_run(target, seconds))
         if as_json:
             print_json({"summary": {"candidates": total, "correct": right}})
         else:
             output().print(f"{right} of {total} candidates are right", markup=False)
         return
-    graded = asyncio.run(_grade_rows(target, seconds))
+    with working("grading"):
+        graded = asyncio.run(_grade_rows(target, seconds))
     if as_json:
         for line in graded.lines():
             typer.echo(line)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponder.answers.registry import answer_kind
-from ponder.cli.terminal import output, print_json
+from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
 from ponder.evals.pool_runs import export_pool, keep_pool
 
@@ -29,7 +29,8 @@ def import_(
     """
     if folder is None:
         raise UsageError("no run directory: give `-o RUN`")
-    count = asyncio.run(_import(file, folder, answer))
+    with working("reading answers"):
+        count = asyncio.run(_import(file, folder, answer))
     if as_json:
         print_json({"problems": count, "run": str(folder)})
     else:

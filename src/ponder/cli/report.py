@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from ponder.cli.terminal import output, print_json
+from ponder.cli.terminal import output, print_json, working
+from ponder.evals.refinement import changes
 from ponder.evals.summary import join, summarise
 from ponder.report.page import write_page
 from ponder.report.table import method_table, run_report, warning_lines
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
 from ponder.search.selection import Aggregation
+from ponder.strategies.self_refine import SelfRefine
 
 
 def report(
@@ -35,7 +37,8 @@ def report(
 
     Example: ponder report runs/sample runs/beams -o comparison.html
     """
-    found = loaded(runs, score=score, aggregation=aggregation, grader=grades)
+    with working("reading"):
+        found = loaded(runs, score=score, aggregation=aggregation, grader=grades)
     page = html or runs[0] / "report.html"
     if as_json:
         print_json(numbers_of(found))
@@ -59,17 +62,34 @@ def present(folders: Sequence[Path], *, as_json: bool) -> None:
 
 
 def numbers_of(found: Sequence[LoadedRun]) -> object:
-    """The report of one run, or of several joined."""
+    """The report of one run, or of several joined; of a refined run also what refining changed."""
     if len(found) == 1:
-        return summarise(found[0].measured)
+        return {**summarise(found[0].measured), **_refined(found[0])}
     return join([run.measured for run in found])
 
 
-def show_tables(found: Sequence[LoadedRun]) -> None:
+def _refined(run: LoadedRun) -> dict[str, object]:
+    if run.view.strategy != SelfRefine.name:
+        return {}
+    return {"refinement": changes(run.view.traces, run.view.grades)._asdict()}
+
+
+def _refined_line(run: LoadedRun) -> str:
+    counted = changes(run.view.traces, run.view.grades)
+    return (
+        f"{run.view.name}: {counted.refinements} refinements; {counted.right_to_wrong} made a "
+        f"right answer wrong, {counted.wrong_to_right} a wrong one right"
+    )
+
+
+def show_tables(found: Sequence[LoadedRun], title: str = "") -> None:
     """One run's curves, or several runs side by side."""
     console = output()
     if len(found) == 1:
         console.print(run_report(found[0].view))
-        return
-    console.print(method_table([method_row(run.view) for run in found]))
-    console.print(warning_lines([run.view for run in found]))
+    else:
+        console.print(method_table([method_row(run.view) for run in found], title))
+        console.print(warning_lines([run.view for run in found]))
+    for run in found:
+        if run.view.strategy == SelfRefine.name:
+            console.print(_refined_line(run), markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -27,6 +28,12 @@ def errors() -> Console:
 def announce(line: str) -> None:
     """Tell of something that takes long."""
     errors().print(line, markup=False, soft_wrap=True)
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """A spinner on a terminal while something takes its time; nothing elsewhere."""
+    console = errors()
+    return console.status(what) if console.is_terminal else nullcontext()
 
 
 def print_json(content: object) -> None:
