@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -23,9 +26,10 @@ from ponder.answers.choice import ChoiceAnswers
 from ponder.answers.extraction import boxed, last_number, stated
 from ponder.answers.keys import DIGITS, LONGEST, bounded, rational_key, text_key
 from ponder.answers.limits import refusal
-from ponder.answers.math import MathAnswers
+from ponder.answers.math import REMEMBERED, MathAnswers
 from ponder.answers.plain import plain_key, plain_number
 from ponder.answers.registry import answer_kind
+from ponder.answers.serving import answered, load, serve
 from ponder.answers.text import TextAnswers
 from ponder.answers.worker import LimitedWorkers
 from ponder.errors import PonderError, UsageError
@@ -134,6 +138,8 @@ def test_extraction_takes_linear_time_on_hostile_text(unit: str) -> None:
         (r"90^{\circ}", 90),
         ("90°", 90),
         (r"\$5.50", Fraction(11, 2)),
+        ("7€", 7),
+        ("−7", -7),
         ("$7$", 7),
         (r"5\text{ cm}^2", 5),
         (r"5\text{ feet}", 5),
@@ -180,6 +186,8 @@ SAME = [
     [r"(-\infty, 5]", r"x \le 5"],
     [r"(-\infty,2) \cup (3,\infty)", r"(3, \infty) \cup (-\infty, 2)"],
     [r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix} 1 \\ \frac{4}{2} \end{bmatrix}"],
+    [r"\frac12\begin{pmatrix}2\\6\end{pmatrix}", r"\begin{pmatrix}1\\3\end{pmatrix}"],
+    [r"√5", r"\sqrt{5}"],
     ["2x - y + 3 = 0", "y - 2x - 3 = 0", "4x - 2y = -6"],
     ["x + y > 1", "1 < x + y", "2x + 2y > 2"],
     [r"x \ne 3", "2x \\ne 6"],
@@ -191,32 +199,65 @@ SAME = [
     [r"1 \pm \sqrt{19}", r"1+\sqrt{19}, 1-\sqrt{19}"],
     [r"0.\overline{3}", r"\frac{1}{3}"],
     [r"\sin^2 x + \cos^2 x", "1"],
+    [r"\sum_{k=1}^{n} k", r"\frac{n(n+1)}{2}"],
+    [r"\int_0^1 x dx", r"\lim_{x \to 0} \frac{1 - \cos x}{x^2}", "50/100"],
 ]
 
 
+OTHERS = [
+    "0.333333", "(2,1)", "[1,2]", "(1,2]", "x^2+2x+2", "6+5i", "x < 5", "x + y < 1", "f(x)",
+    r"\begin{pmatrix}1&2\end{pmatrix}", "x^2 = y^2 + 1", r"\infty", r"x \ne 4", "1 < x + y < 2",
+    r"\sum_{k=1}^{n} k^k", "x = y = 3", "1 < x < y", r"9^{9^9}", "f(x) > g(x)", r"\frac{x}{0}",
+]  # fmt: skip
+
+
+def key_of(raw: str) -> str:
+    """As the workers compute it, in this process."""
+    return plain_key(raw) or canonical_key(raw)
+
+
 @pytest.mark.parametrize("group", SAME, ids=lambda group: group[0])
-async def test_equal_answers_have_equal_keys(answers: MathAnswers, group: list[str]) -> None:
-    keys = {raw: (await answers.parse(raw)).key for raw in group}
+def test_equal_answers_have_equal_keys(group: list[str]) -> None:
+    keys = {raw: key_of(raw) for raw in group}
     assert len(set(keys.values())) == 1, keys
 
 
-async def test_different_answers_have_different_keys(answers: MathAnswers) -> None:
+def test_different_answers_have_different_keys() -> None:
     keys: dict[str, str] = {}
-    for group in SAME:
-        if group[0] != r"0.\overline{3}":
-            key = (await answers.parse(group[0])).key
-            assert key not in keys, (group[0], keys[key])
-            keys[key] = group[0]
-    others = ["0.333333", "(2,1)", "[1,2]", "(1,2]", "x^2+2x+2", "6+5i", "x < 5", "x + y < 1"]
-    for raw in others:
-        key = (await answers.parse(raw)).key
+    for raw in [group[0] for group in SAME if r"\int" not in group[0]] + OTHERS:
+        key = key_of(raw)
         assert key not in keys, (raw, keys[key])
         keys[key] = raw
 
 
-async def test_a_percent_sign_does_not_count(answers: MathAnswers) -> None:
-    keys = [(await answers.parse(raw)).key for raw in (r"50\%", "50", "0.5")]
-    assert keys[0] == keys[1] != keys[2]
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        (r"\sqrt{4}", "number:2"),
+        ("10^{-60}", "number:1E-60"),
+        (r"\sqrt{2}\sqrt{2}-2", "number:0"),
+        (r"(1+\sqrt2)^2-3-2\sqrt{2}", "number:0"),
+        (r"\sin(\pi)", "number:0"),
+        (r"\infty", "number:oo"),
+        ("2+3i", "complex(number:2;number:3)"),
+        ("x = y = 3", "number:3"),
+        (r"x \in \{3\}", "number:3"),
+        (r"\{\}", key_of(r"\emptyset")),
+        (r"\frac{1", r"text:\frac1"),
+    ],
+)
+def test_canonical_keys(raw: str, key: str) -> None:
+    assert canonical_key(raw) == key
+
+
+async def test_workers_give_the_same_keys(answers: MathAnswers) -> None:
+    for raw in (r"\frac{\sqrt{3}}{3}", "[1,2)", "(x+1)^2", r"\frac12", "x^2 = y^2 + 1"):
+        assert (await answers.parse(raw)).key == key_of(raw)
+
+
+def test_a_percent_sign_does_not_count() -> None:
+    assert key_of(r"50\%") == key_of("50") != key_of("0.5")
+    assert key_of(r"(50\%, 20\%)") == key_of("(50, 20)")
 
 
 @given(st.fractions(max_denominator=10**6))
@@ -317,6 +358,42 @@ async def test_hostile_answers_take_bounded_time() -> None:
     kind.close()
 
 
+def test_requests_are_answered_until_the_input_ends() -> None:
+    ours, theirs = socket.socketpair()
+    calls: list[tuple[str, dict[str, object]]] = [
+        ("1+1", {"value": 2}),
+        ("1/0", {"failed": "ZeroDivisionError: division by zero"}),
+        ("int('x' * 999)", {"failed": ANY}),
+    ]
+    lines = [
+        json.dumps({"id": number, "arguments": [call], "seconds": 5.0})
+        for number, (call, _) in enumerate(calls)
+    ]
+    ours.sendall("\n".join([*lines, ""]).encode())
+    ours.shutdown(socket.SHUT_WR)
+    serve(theirs, load("builtins:eval"))
+    theirs.close()
+    with ours, ours.makefile() as answers:
+        received = [json.loads(line) for line in answers]
+    assert received == [{"id": at, **answer} for at, (_, answer) in enumerate(calls)]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (RecursionError(), "nested too deeply"),
+        (UsageError("too large"), "too large"),
+        (ValueError("x" * 999), "ValueError: " + "x" * 188),
+    ],
+)
+def test_failures_are_answers(error: Exception, reason: str) -> None:
+    def fail() -> None:
+        raise error
+
+    assert answered(fail, ()) == {"failed": reason}
+
+
 async def test_grouping_is_linear_and_quick(answers: MathAnswers) -> None:
     raws = [rf"\sqrt{{{i % 40}}}" if i % 2 else "9" * 900 + str(i) for i in range(256)]
     parsed = [await answers.parse(raw) for raw in raws]
@@ -334,6 +411,12 @@ async def test_parsing_again_answers_from_memory(answers: MathAnswers) -> None:
     for _ in range(1000):
         assert await answers.parse(r"\sqrt{7}") == first
     assert time.perf_counter() - start < 0.1
+
+
+async def test_what_was_parsed_long_ago_is_forgotten(answers: MathAnswers) -> None:
+    for number in range(REMEMBERED + 2):
+        await answers.parse(str(number))
+    assert len(answers._known) == REMEMBERED
 
 
 @pytest.mark.parametrize(
@@ -413,10 +496,25 @@ async def test_workers_report_death_and_memory() -> None:
     pool.close()
 
 
+async def test_a_worker_process_that_vanishes_is_replaced(workers: LimitedWorkers) -> None:
+    system = "__import__('os')"
+    leave = f"({system}.kill({system}.getppid(), 9), {system}._exit(1))"
+    gone = await workers.call(leave)
+    assert gone.failed is not None
+    assert "the worker process is gone" in gone.failed
+    assert (await workers.call("2 + 3")).value == 5
+
+
+async def test_a_late_answer_to_an_earlier_call_is_not_taken(workers: LimitedWorkers) -> None:
+    late = "(__import__('os').write(0, b'{\"id\": 0, \"value\": 9}\\n'), 8)[1]"
+    assert (await workers.call(late)).value == 8
+
+
 async def test_a_worker_that_cannot_start_is_an_error() -> None:
     pool = LimitedWorkers("no.such.module:f")
     with pytest.raises(PonderError, match=r"cannot start: ModuleNotFoundError"):
         await pool.call()
+    pool.close()
 
 
 @pytest.mark.parametrize(

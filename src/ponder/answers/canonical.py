@@ -17,7 +17,7 @@ from functools import cache
 
 import sympy
 from math_verify import LatexExtractionConfig, parse
-from sympy import Basic, MatrixBase
+from sympy import Basic, MatrixBase, MatrixExpr
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
@@ -38,6 +38,7 @@ MOST_PRECISION = 400
 NEGLIGIBLE = Decimal(10) ** -(2 * DIGITS)
 POINTS = 3
 
+_UNSETTLED = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative)
 _CONSTANTS = {"i": sympy.I, "e": sympy.E}
 _BRACKETS = {True: "()", False: "[]"}
 
@@ -61,6 +62,10 @@ def key_of(formula: Basic | MatrixBase) -> str:
 def _matrix_key(matrix: MatrixBase) -> str:
     rows = (collection_key("row", map(key_of, matrix.row(i))) for i in range(matrix.rows))
     return collection_key("matrix", rows)
+
+
+def _matrix_expression_key(matrix: MatrixExpr) -> str:
+    return _matrix_key(matrix.doit().as_explicit())
 
 
 def _tuple_key(items: Iterable[Basic]) -> str:
@@ -141,6 +146,10 @@ def _value_key(formula: Basic) -> str:
     if isinstance(formula, sympy.Symbol) and formula.name not in _CONSTANTS:
         return text_key(formula.name)
     exact = _exact(formula)
+    if exact.has(*_UNSETTLED):
+        exact = exact.doit()
+        if exact.free_symbols and exact.has(*_UNSETTLED):
+            return _form_key(exact)
     values = [_value(exact, point) for point in range(POINTS)]
     if any(value is None for value in values):
         return _form_key(exact)
@@ -186,10 +195,7 @@ def _value(formula: Basic, point: int) -> str | None:
 
 def _number_at(formula: Basic, point: int) -> sympy.Expr | None:
     places = {symbol: _coordinate(symbol.name, point) for symbol in formula.free_symbols}
-    try:
-        number = formula.xreplace(places).evalf(PRECISION, maxn=MOST_PRECISION)
-    except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
-        return None
+    number = formula.xreplace(places).evalf(PRECISION, maxn=MOST_PRECISION)
     usable = number.is_number and not number.has(sympy.nan, sympy.zoo)
     return number if usable else None
 
@@ -222,6 +228,7 @@ def _hash(parts: Iterable[object]) -> str:
 
 _KEYS: tuple[tuple[type | tuple[type, ...], Callable[..., str]], ...] = (
     (MatrixBase, _matrix_key),
+    (MatrixExpr, _matrix_expression_key),
     (sympy.Tuple, _tuple_key),
     (sympy.Interval, _interval_key),
     (sympy.FiniteSet, _set_key),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _DROPPED = re.compile(
-    r"\\!|\\,(?=\d{3}(?!\d))|\\\$|\$|\\(?:left|right|displaystyle)\b|\^\s*(?:\\circ|\{\s*\\circ\s*\})|°"
+    r"\\!|\\,(?=\d{3}(?!\d))|\\\$|\$|\\(?:left|right|displaystyle)\b|\^\s*(?:\\circ|\{\s*\\circ\s*\})|[°€£¥]"
 )
 _SPACE = re.compile(r"\\[,;: ]|~")
 _ASSIGNED = re.compile(r"^\s*[a-zA-Z](?:_(?:\w|\{\w+\}))?\s*=(?!=)\s*")
@@ -33,7 +33,8 @@ _MEANING = re.compile(
 
 def quantity(raw: str) -> tuple[str, int]:
     """The number in `raw` as it is written, and what the word behind it multiplies it by."""
-    number = _SPACE.sub(" ", _DROPPED.sub("", raw.replace("{,}", ",")))
+    number = raw.replace("{,}", ",").replace("−", "-")
+    number = _SPACE.sub(" ", _DROPPED.sub("", number))
     number = _ASSIGNED.sub("", number).strip()
     shorter = _without_unit(number)
     while shorter != number:

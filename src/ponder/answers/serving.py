@@ -25,7 +25,6 @@ def main(arguments: Sequence[str]) -> None:
     """Serve `module:function` over the socket that is this process's standard input."""
     target, megabytes, warm_up = arguments
     connection = socket.socket(fileno=0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         function = load(target)
         for example in json.loads(warm_up):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from ponder.errors import PonderError, UsageError
 
 START_SECONDS = 120.0
 """How long a new process may take to import what it needs."""
+GRACE_SECONDS = 1.0
+"""How long a process may take to end by itself."""
 PATIENCE = 20.0
 """How many times the processor time of a call it may wait for its turn on a busy machine."""
 LEAST_MEMORY = 256
@@ -108,6 +111,7 @@ class _Process:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                process_group=0,  # an interrupt from the terminal ends nothing here
             )
         self._unread = b""
         self._calls = 0
@@ -136,11 +140,14 @@ class _Process:
         return Outcome(answer.get("value"), failed)
 
     def end(self) -> None:
-        """Kill it and free its socket."""
+        """Close its input, which ends it unless it computes, and kill it if it does not end."""
         self.alive = False
-        self._process.kill()
-        self._process.wait()
         self._socket.close()
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _receive(self, deadline: float) -> _Message:
         """The next line; raises OSError when none comes."""
