@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import pairwise
 from statistics import quantiles
 
@@ -55,14 +56,15 @@ class Path(list[Completion]):
         left = STEP.max_tokens
         while left > 0:
             seeds = range(1000 * number + left, 1000 * number + left + 1)
-            [completion] = await drawn(engine, self.prefix, STEP.granted(left), seeds)
+            rest = replace(STEP, max_tokens=left)
+            [completion] = await drawn(engine, self.prefix, rest, seeds)
             self.append(completion)
             step = Step(completion.text, completion.token_ids, completion.tokenizer)
             self.prefix = self.prefix.grow(step)
             left -= completion.usage.generated or 0
             if completion.ended in ("eos", "length"):
-                break
-        return self
+                return self
+        raise AssertionError("the last token of a solution ends it")
 
 
 async def walked(engine: EmbeddedEngine, count: int) -> list[Path]:

@@ -169,6 +169,18 @@ async def test_ids_outside_the_vocabulary_are_refused(engine: EmbeddedEngine) ->
         await engine.decode([-1])
 
 
+async def test_text_that_cannot_be_encoded_fails_its_own_samples_only(
+    engine: EmbeddedEngine,
+) -> None:
+    broken = Prefix.root(Problem.ask("a lone surrogate: \ud800"))
+    [completion] = await drawn(engine, broken, Sampling())
+    assert "surrogate" in str(completion.error)
+    with pytest.raises(EngineError, match="surrogate"):
+        await engine.encode("\ud800")
+    [completion] = await drawn(engine, HELLO, Sampling(max_tokens=2))
+    assert completion.error is None
+
+
 async def test_a_step_without_own_ids_is_handed_over_as_text(engine: EmbeddedEngine) -> None:
     ids = await engine.encode("the\n\n")
     start = (await engine.render(HELLO.messages)).ids

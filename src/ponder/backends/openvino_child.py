@@ -65,21 +65,22 @@ class Loop:
     def run(self) -> None:
         """Raises EOFError when the parent is gone."""
         while True:
-            answers: list[Message] = []
-            while self._channel.waiting() or (not self._samples.active and not answers):
-                for kind, content in self._channel.receive():
-                    self._take(kind, content, answers)
-            drawn = self._samples.step() if self._samples.active else []
-            self._channel.send([*answers, *(("drawn", item.content()) for item in drawn)])
+            while self._channel.waiting() or not self._samples.active:
+                self._channel.send(self._take(self._channel.receive()))
+            self._channel.send([("drawn", drawn.content()) for drawn in self._samples.step()])
 
-    def _take(self, kind: str, content: Any, answers: list[Message]) -> None:
-        if kind == "draw":
-            self._samples.add(Draw.read(content))
-        elif kind == "cancel":
-            self._samples.cancel(content)
-        else:
-            number, question = content
-            answers.append(("answer", [number, *self._answer(kind, question)]))
+    def _take(self, messages: list[Message]) -> list[Message]:
+        """Do what the parent asks, and answer its questions."""
+        answers: list[Message] = []
+        for kind, content in messages:
+            if kind == "draw":
+                self._samples.add(Draw.read(content))
+            elif kind == "cancel":
+                self._samples.cancel(content)
+            else:
+                number, question = content
+                answers.append(("answer", [number, *self._answer(kind, question)]))
+        return answers
 
     def _answer(self, kind: str, question: Any) -> tuple[Any, str | None]:
         try:
@@ -92,7 +93,7 @@ class Loop:
                     return self._model.decode(question), None
                 case "running":
                     return self._samples.running, None
-        except (PonderError, RuntimeError) as error:
+        except (PonderError, RuntimeError, ValueError) as error:
             return None, one_line(error)
         return None, f"the engine does not know the question {kind!r}"
 

@@ -17,7 +17,8 @@ _REPRODUCIBLE = {
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
 }
 _PROBE = "Tom has 3 apples.\n\n3 * 4 = 12 – naïve 漢字 🎉\n"
-_END_PIECES = (b"<|im_end|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end_of_text|>", b"</s>")
+_END_PIECES = {b"<|im_end|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end_of_text|>", b"</s>"}
+"""Control tokens that end a turn or a text, whether the model's files say so or not."""
 
 
 class OpenVinoModel:
@@ -34,12 +35,17 @@ class OpenVinoModel:
         self._tokenizer = self.pipeline.get_tokenizer()
         if not self._tokenizer.chat_template:
             raise EngineError(f"{settings.model} has no chat template")
-        self.vocabulary = self._read_vocabulary()
+        pieces, control = self._read_pieces()
+        self.vocabulary = Vocabulary(pieces, control)
+        if self.vocabulary.text(self.encode(_PROBE)) != _PROBE:
+            raise EngineError(f"{settings.model}: only byte-level tokenizers are supported")
         self.blocks = self._count_blocks()
         cache = CacheRoom(self.blocks).longest
-        room = cache if settings.context is None else min(cache, settings.context)
         self.opened = Opened(
-            self.vocabulary.fingerprint, len(self.vocabulary), tuple(sorted(self._end_ids)), room
+            tokenizer=self.vocabulary.fingerprint,
+            vocabulary=len(self.vocabulary),
+            end_ids=self._end_ids(pieces, control),
+            room=cache if settings.context is None else min(cache, settings.context),
         )
 
     def render(self, messages: Sequence[Sequence[str]]) -> tuple[str, list[int]]:
@@ -59,25 +65,30 @@ class OpenVinoModel:
         self.vocabulary.check(ids)
         return self.vocabulary.text(ids)
 
-    def add(self, request: int, draw: Draw, seed: int, limit: int) -> Any:
-        """Add one sample to the pipeline; the handle must be kept until it ends."""
-        import numpy as np
-        import openvino
+    def add(self, number: int, draw: Draw, seed: int, limit: int) -> Any:
+        """Add one sample to the pipeline; the handle must be kept until it ends.
 
-        sampled = draw.temperature > 0
+        One request a sample, since several in one request share a generator.
+        """
         config = self._genai.GenerationConfig(
             max_new_tokens=limit,
             eos_token_id=self.opened.end_ids[0],
             stop_token_ids=set(self.opened.end_ids),
             logprobs=1,
-            do_sample=sampled,
+            do_sample=draw.temperature > 0,
         )
-        if sampled:
+        if draw.temperature > 0:
             config.temperature, config.top_p, config.rng_seed = draw.temperature, draw.top_p, seed
             if draw.top_k:
                 config.top_k = draw.top_k
-        ids = openvino.Tensor(np.array([draw.ids], dtype=np.int64))
-        return self.pipeline.add_request(request, ids, config)
+        return self._request(number, draw.ids, config)
+
+    def _request(self, number: int, ids: Sequence[int], config: Any) -> Any:
+        import numpy as np
+        import openvino
+
+        row = openvino.Tensor(np.array([ids], dtype=np.int64))
+        return self.pipeline.add_request(number, row, config)
 
     def _scheduler(self) -> Any:
         config = self._genai.SchedulerConfig()
@@ -96,7 +107,8 @@ class OpenVinoModel:
             properties["INFERENCE_NUM_THREADS"] = self.settings.threads
         return properties
 
-    def _read_vocabulary(self) -> Vocabulary:
+    def _read_pieces(self) -> tuple[list[bytes], list[int]]:
+        """The bytes of each token, and the tokens that the library leaves out of texts."""
         found: dict[bytes, int] = self._tokenizer.get_vocab()
         pieces = [b""] * (max(found.values()) + 1)
         for piece, index in found.items():
@@ -104,23 +116,17 @@ class OpenVinoModel:
         rows = [[index] for index in range(len(pieces))]
         shown = self._tokenizer.decode(rows, skip_special_tokens=False)
         spoken = self._tokenizer.decode(rows, skip_special_tokens=True)
-        control = [
-            i for i, (full, bare) in enumerate(zip(shown, spoken, strict=True)) if full != bare
-        ]
-        vocabulary = Vocabulary(pieces, control)
-        if vocabulary.text(self.encode(_PROBE)) != _PROBE:
-            raise EngineError(f"{self.settings.model}: only byte-level tokenizers are supported")
+        return pieces, [index for index in range(len(rows)) if shown[index] != spoken[index]]
+
+    def _end_ids(self, pieces: Sequence[bytes], control: Sequence[int]) -> tuple[int, ...]:
         named = [index for index in control if pieces[index] in _END_PIECES]
-        self._end_ids = {*self.settings.end_ids, *named, self._tokenizer.get_eos_token_id()}
-        return vocabulary
+        own = self._tokenizer.get_eos_token_id()
+        found = {*self.settings.end_ids, *named, own}
+        return tuple(sorted(index for index in found if 0 <= index < len(pieces)))
 
     def _count_blocks(self) -> int:
         """Blocks of the cache, from the share of it that one block takes; also a warm-up."""
-        config = self._genai.GenerationConfig(max_new_tokens=1, do_sample=False)
-        import numpy as np
-        import openvino
-
-        handle = self.pipeline.add_request(0, openvino.Tensor(np.zeros((1, 1), np.int64)), config)
+        handle = self._request(0, [0], self._genai.GenerationConfig(max_new_tokens=1))
         self.pipeline.step()
         percent: float = self.pipeline.get_metrics().max_cache_usage
         del handle
