@@ -265,7 +265,7 @@ async def test_sampling_needs_no_verifier() -> None:
             lambda: DiverseVerifierTreeSearch(n=5, beam_width=2),
             "multiple of `beam_width` = 2, got 5",
         ),
-        (lambda: DiverseVerifierTreeSearch(sampling=Sampling()), "goes by steps"),
+        (lambda: DiverseVerifierTreeSearch(sampling=Sampling()), "the search goes by steps"),
         (lambda: DiverseVerifierTreeSearch(max_iterations=0), "`max_iterations` must be"),
     ],
 )

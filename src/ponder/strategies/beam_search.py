@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ponder.errors import UsageError
 from ponder.search.ranking import allot, best, expandable
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
 from ponder.strategies.branches import Branch, grow, scored
+from ponder.strategies.knobs import at_least_one, by_steps
 from ponder.trace import Decision, Trace
 from ponder.types import Problem, Sampling
 
@@ -40,11 +40,8 @@ class BeamSearch:
     """How step scores become the one that ranks."""
 
     def __post_init__(self) -> None:
-        for knob in ("n", "beam_width", "max_iterations"):
-            if getattr(self, knob) < 1:
-                raise UsageError(f"`{knob}` must be at least 1, got {getattr(self, knob)}")
-        if self.sampling.separator is None:
-            raise UsageError("`sampling.separator` must be a string: beam search goes by steps")
+        at_least_one(self, "n", "beam_width", "max_iterations")
+        by_steps(self.sampling)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Search step by step."""

@@ -13,6 +13,7 @@ from ponder.search.ranking import best
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
 from ponder.strategies.branches import Branch, grow, scored
+from ponder.strategies.knobs import at_least_one, by_steps
 from ponder.trace import Decision, Trace
 from ponder.types import Problem, Sampling
 
@@ -41,15 +42,12 @@ class DiverseVerifierTreeSearch:
     """How step scores become the one that ranks."""
 
     def __post_init__(self) -> None:
-        for knob in ("n", "beam_width", "max_iterations"):
-            if getattr(self, knob) < 1:
-                raise UsageError(f"`{knob}` must be at least 1, got {getattr(self, knob)}")
+        at_least_one(self, "n", "beam_width", "max_iterations")
         if self.n % self.beam_width:
             raise UsageError(
                 f"`n` must be a multiple of `beam_width` = {self.beam_width}, got {self.n}"
             )
-        if self.sampling.separator is None:
-            raise UsageError("`sampling.separator` must be a string: a tree search goes by steps")
+        by_steps(self.sampling)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Grow all subtrees at once."""

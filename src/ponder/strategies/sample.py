@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ponder.errors import UsageError
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
+from ponder.strategies.knobs import at_least_one
 from ponder.trace import Trace
 from ponder.types import Prefix, Problem, Sample, Sampling
 
@@ -29,8 +29,7 @@ class RepeatedSampling:
     """How step scores become one, for selectors that need a score."""
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise UsageError(f"`n` must be at least 1, got {self.n}")
+        at_least_one(self, "n")
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Draw, score as they end, choose."""

@@ -12,6 +12,7 @@ from ponder.errors import UsageError
 from ponder.prompts import load_prompt
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
+from ponder.strategies.knobs import at_least_one
 from ponder.trace import Decision, Trace
 from ponder.types import Message, NodePath, Prefix, Problem, Sample, Sampling, StepScores
 
@@ -52,8 +53,7 @@ class SelfRefine:
     aggregation: Aggregation = "last"
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise UsageError(f"`n` must be at least 1, got {self.n}")
+        at_least_one(self, "n")
         if self.rounds < 0:
             raise UsageError(f"`rounds` must be at least 0, got {self.rounds}")
 
