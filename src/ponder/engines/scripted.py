@@ -87,7 +87,8 @@ class ScriptedEngine:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            if tasks:
+                await asyncio.wait(tasks)
 
     async def aclose(self) -> None:
         """Note that it was closed."""
@@ -122,8 +123,10 @@ class ScriptedEngine:
             text, how = "".join(tokens), "length" if whole else "step_length"
         if reply.error is not None:
             return Completion(index, text, "aborted", Usage(), error=reply.error)
-        if self.capabilities.tokenizer is None:
-            return Completion(index, text, how)
+        own = self.capabilities.tokenizer
+        retokenised = any(step.tokenizer not in (None, own) for step in prefix.steps)
+        if own is None:
+            return Completion(index, text, how, retokenised=retokenised)
         ends = [0]
         for token in tokens:
             ends.append(ends[-1] + len(token))
@@ -136,6 +139,7 @@ class ScriptedEngine:
             tokenizer=TOKENIZER,
             logprobs=(reply.logprob,) * len(tokens),
             offsets=tuple(ends[1:]),
+            retokenised=retokenised,
         )
 
 
