@@ -93,7 +93,7 @@ class Loop:
                     return self._model.decode(question), None
                 case "running":
                     return self._samples.running, None
-        except (PonderError, RuntimeError, ValueError) as error:
+        except (PonderError, RuntimeError) as error:
             return None, one_line(error)
         return None, f"the engine does not know the question {kind!r}"
 

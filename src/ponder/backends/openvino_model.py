@@ -55,7 +55,11 @@ class OpenVinoModel:
         return text, self.encode(text)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, nothing added."""
+        """Token ids of `text`, nothing added; EngineError for text that is not Unicode."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise EngineError(f"the text cannot be read: {error}") from error
         found = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data
         ids: list[int] = found[0].tolist()
         return ids
