@@ -37,7 +37,7 @@ from ponder.errors import PonderError, UsageError
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[MathAnswers]:
-    kind = MathAnswers(workers=1)
+    kind = MathAnswers(workers=1, seconds=0.5)
     yield kind
     kind.close()
 
@@ -102,12 +102,12 @@ def test_extraction_takes_linear_time_on_hostile_text(unit: str) -> None:
     kind = MathAnswers(last_number=True)
     kind.extract("warm up")
     seconds = []
-    for size in (500_000, 1_000_000, 2_000_000):
+    for size in (200_000, 400_000, 800_000):
         start = time.process_time()
         kind.extract(r"\boxed{" + unit * (size // len(unit)))
         seconds.append(time.process_time() - start)
     assert seconds[2] < 8 * seconds[0] + 0.2
-    assert seconds[2] < 5
+    assert seconds[2] < 2
 
 
 @pytest.mark.parametrize(
@@ -347,15 +347,12 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_answers_take_bounded_time() -> None:
-    kind = MathAnswers(workers=2, seconds=0.5)
-    await kind.parse(r"\sqrt{2}")
+async def test_hostile_answers_take_bounded_time(answers: MathAnswers) -> None:
     start = time.monotonic()
     async with asyncio.TaskGroup() as group:
-        parsed = [group.create_task(kind.parse(raw)) for raw in HOSTILE]
+        parsed = [group.create_task(answers.parse(raw)) for raw in HOSTILE]
     assert time.monotonic() - start < 60
     assert all(task.result().key for task in parsed)
-    kind.close()
 
 
 def test_requests_are_answered_until_the_input_ends() -> None:

