@@ -74,20 +74,27 @@ def rows(found: dict[str, Plan]) -> Iterator[Row]:
 
 
 def table(found: dict[str, Plan]) -> str:
-    """Accuracy, and the paired difference of beam search to each method, with 95 % intervals."""
+    """Accuracy and the paired difference of beam search to each method, with 95 % intervals.
+
+    Over the problems that every method has solved.
+    """
     measured = list(rows(found))
-    base = next(row for row in measured if row.name == BASE).at.values
+    common = set.intersection(*(set(row.at.values) for row in measured))
+    values = {row.name: {k: v for k, v in row.at.values.items() if k in common} for row in measured}
     lines = [
+        f"{len(common)} problems, n = {found['beam_search'].recipe.study.n}",
+        "",
         "| method | accuracy | 95 % interval | generated tokens | beam search minus this |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in measured:
-        interval = mean_interval(list(row.at.values.values()))
-        tokens = [count for count in row.at.tokens.values() if count is not None]
-        mean = f"{sum(tokens) / len(tokens):.0f}" if len(tokens) == len(row.at.tokens) else "-"
+        interval = mean_interval(list(values[row.name].values()))
+        tokens = [row.at.tokens[name] for name in common]
+        told = [count for count in tokens if count is not None]
+        mean = f"{sum(told) / len(told):.0f}" if len(told) == len(tokens) else "-"
         against = ""
         if row.name != BASE:
-            gap = paired_difference(base, row.at.values)
+            gap = paired_difference(values[BASE], values[row.name])
             against = f"{gap.difference:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
         lines.append(
             f"| {row.name} | {interval.mean:.1%} | {interval.low:.1%} to {interval.high:.1%} "
@@ -105,11 +112,16 @@ async def study(problems: str) -> None:
         def watch(plan: Plan, left: int) -> RunObserver:
             return progress.method(plan.folder.name, left)
 
+        behind: list[Plan] = []  # the samples, a chunk behind the search whose tokens they get
         for limit in range(CHUNK, PROBLEMS[problems] + 1, CHUNK):
             found = plans(problems, folder, limit)
-            for names in (list(found)[:-1], ["sample"]):
-                await run_plans([found[name] for name in names], announce=print, watch=watch)
-            print(table(found), flush=True)
+            samples = found.pop("sample")
+            await run_plans([*behind, *found.values()], announce=print, watch=watch)
+            behind = [samples]
+            if limit > CHUNK:
+                print(table(plans(problems, folder, limit - CHUNK)), flush=True)
+        await run_plans(behind, announce=print, watch=watch)
+    print(table(plans(problems, folder, PROBLEMS[problems])))
 
 
 if __name__ == "__main__":
