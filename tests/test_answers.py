@@ -187,6 +187,7 @@ SAME = [
     [r"(-\infty,2) \cup (3,\infty)", r"(3, \infty) \cup (-\infty, 2)"],
     [r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix} 1 \\ \frac{4}{2} \end{bmatrix}"],
     [r"\frac12\begin{pmatrix}2\\6\end{pmatrix}", r"\begin{pmatrix}1\\3\end{pmatrix}"],
+    ["\\begin{pmatrix}\n5 \\\\\n6\n\\end{pmatrix}", r"\begin{pmatrix}5\\6\end{pmatrix}"],
     [r"√5", r"\sqrt{5}"],
     ["2x - y + 3 = 0", "y - 2x - 3 = 0", "4x - 2y = -6"],
     ["x + y > 1", "1 < x + y", "2x + 2y > 2"],

@@ -73,6 +73,7 @@ def load(path: Path) -> list[dict[str, Any]]:
         ("1 million", "1,000,000", True),
         ("3 p.m.", "3 am", False),
         ("6+9i", "Hence we get\n\\boxed{9i+6}", True),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", "\\begin{pmatrix}\n1 \\\\\n2\n\\end{pmatrix}", True),
         ("5", "", False),
     ],
 )

@@ -6,6 +6,7 @@ import re
 
 _OPERAND = r"(\\[a-zA-Z]+|[a-zA-Z0-9])"
 _REWRITES = (
+    (re.compile(r"\s+"), " "),
     (re.compile(rf"\\([dtc]?frac)\s*{_OPERAND}\s*{_OPERAND}(?![a-zA-Z{{])"), r"\\\1{\2}{\3}"),
     (re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r" \1 "),
     (re.compile(r"\\varnothing\b"), r"\\emptyset"),

@@ -31,7 +31,7 @@ _TARGETS = {
     "string": StringExtractionConfig,
 }
 _READING = ("match_types", "precision")
-_DELIMITER = re.compile(r"(?<!\\)\$|\\\(|\\\[|\\boxed|\\fbox|\n")
+_DELIMITER = re.compile(r"(?<!\\)\$|\\\(|\\\[|\\boxed|\\fbox")
 _COMMAND = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:and|or)\b"
 )
@@ -87,8 +87,11 @@ def unified(item: object) -> object:
 
 
 def is_bare(side: str) -> bool:
-    """Whether `side` is an answer by itself: no delimiter, no box, one line, no prose."""
-    if _DELIMITER.search(side):
+    """Whether `side` is an answer by itself: no delimiter, no box, one line, no prose.
+
+    A matrix may have several lines.
+    """
+    if _DELIMITER.search(side) or ("\n" in side.strip() and r"\begin{" not in side):
         return False
     if not _PROSE.search(_COMMAND.sub("@", side)):
         return True
