@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ponder.answers.math import MathAnswers
+from ponder.answers.remembered import RememberedAnswers
 from ponder.engines.replay import ReplayEngine
 from ponder.engines.scripted import Reply
 from ponder.errors import ReplayError, UnsupportedError
@@ -24,7 +26,7 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Trace
-from ponder.types import Example, Prefix, Problem, Sampling
+from ponder.types import Answer, Example, Prefix, Problem, Sampling
 from ponder.verifiers.replay import ReplayVerifier
 from tests.playing import PlainAnswers, World, fails_sometimes, reasons
 from tests.resumed_run import examples
@@ -161,6 +163,15 @@ async def test_a_replay_makes_no_call_and_gives_equal_digests(
     assert all(kept.digest() == again.digest() for kept, again in pairs)
     assert any(node.error for kept, _ in pairs for node in kept.nodes)
     assert answers.parsed == []
+
+
+async def test_remembered_answers_are_not_parsed_again() -> None:
+    inner = MathAnswers()
+    kind = RememberedAnswers(inner, [Answer("1/2", "as it was")])
+    assert await kind.parse("1/2") == Answer("1/2", "as it was")
+    assert await kind.parse("3") == await inner.parse("3")
+    assert kind.name == "math"
+    kind.close()
 
 
 async def test_a_replay_with_other_knobs_says_what_is_missing(tmp_path: Path) -> None:
