@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("long" if config.getoption("--long") else "ponder")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     """Leave out full sizes, and keep tests of the embedded model in one process.
 
-    Full sizes are skipped, not deselected, so that every run lists them as not run.
+    Full sizes are skipped, not deselected, so that every run lists them as not run. A wrapper,
+    since xdist reads the groups in the same hook and is called before any other implementation.
     """
     for item in items:
         if item.get_closest_marker("engine"):
@@ -37,6 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("size", "full"))
             if not config.getoption("--long"):
                 item.add_marker(pytest.mark.skip(reason=FULL_SIZE))
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -287,14 +287,14 @@ def test_many_rows_of_one_write_are_never_divided(tmp_path: Path) -> None:
 
 
 async def test_a_stalled_disk_never_blocks_the_event_loop(tmp_path: Path) -> None:
-    """Another program's transaction stalls every commit for half a second."""
+    """Another program's transaction stalls every commit for two seconds."""
     with opened(tmp_path) as store:
         await store.recall("p")
         other = sqlite3.connect(
             tmp_path / "run.sqlite", isolation_level=None, check_same_thread=False
         )
         other.execute("BEGIN IMMEDIATE")
-        threading.Timer(0.5, other.execute, ["ROLLBACK"]).start()
+        threading.Timer(2.0, other.execute, ["ROLLBACK"]).start()
         started, late = time.monotonic(), []
         finishing = asyncio.create_task(store.finish(traced("p")))
         while not finishing.done():
@@ -303,9 +303,9 @@ async def test_a_stalled_disk_never_blocks_the_event_loop(tmp_path: Path) -> Non
                 store.log.put(called("p", i), CallRecord(b"x" * 1000, False))
             await asyncio.sleep(0.001)
             late.append(time.monotonic() - before)
-        assert time.monotonic() - started > 0.4
+        assert time.monotonic() - started > 1.8
         assert sorted(late)[len(late) * 9 // 10] < 0.05
-        assert max(late) < 0.3
+        assert max(late) < 1.5
     other.close()
 
 
