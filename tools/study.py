@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from ponder.report.progress import MethodsProgress
 from ponder.report.views import load_run
 from ponder.runner import RunObserver
 
-BASE = "beam search"
-"""What the others are compared with, and whose tokens the samples are given."""
+SEARCHES = ("beam search", "DVTS")
+"""What the others are compared with; the samples are given the first one's tokens."""
 
 PROBLEMS = {"tune": 160, "report": 200}
 CHUNK = 40
@@ -63,7 +63,7 @@ def rows(found: dict[str, Plan]) -> Iterator[Row]:
         ("majority, equal tokens", "sample", "majority"),
         ("best of N, equal tokens", "sample", "best_of_n"),
         ("weighted, equal tokens", "sample", "weighted"),
-        (BASE, "beam_search", "weighted"),
+        ("beam search", "beam_search", "weighted"),
         ("beam search, random verifier", "random", "weighted"),
         ("DVTS", "dvts", "weighted"),
         ("self-refinement", "self_refine", "majority"),
@@ -74,7 +74,7 @@ def rows(found: dict[str, Plan]) -> Iterator[Row]:
 
 
 def table(found: dict[str, Plan]) -> str:
-    """Accuracy and the paired difference of beam search to each method, with 95 % intervals.
+    """Accuracy and the paired difference of each search to each method, with 95 % intervals.
 
     Over the problems that every method has solved.
     """
@@ -84,23 +84,29 @@ def table(found: dict[str, Plan]) -> str:
     lines = [
         f"{len(common)} problems, n = {found['beam_search'].recipe.study.n}",
         "",
-        "| method | accuracy | 95 % interval | generated tokens | beam search minus this |",
-        "| --- | --- | --- | --- | --- |",
+        f"| method | accuracy | 95 % interval | generated tokens | {SEARCHES[0]} minus this "
+        f"| {SEARCHES[1]} minus this |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in measured:
         interval = mean_interval(list(values[row.name].values()))
         tokens = [row.at.tokens[name] for name in common]
         told = [count for count in tokens if count is not None]
         mean = f"{sum(told) / len(told):.0f}" if len(told) == len(tokens) else "-"
-        against = ""
-        if row.name != BASE:
-            gap = paired_difference(values[BASE], values[row.name])
-            against = f"{gap.difference:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
+        against = " | ".join(
+            "" if row.name == search else _gap(values[search], values[row.name])
+            for search in SEARCHES
+        )
         lines.append(
             f"| {row.name} | {interval.mean:.1%} | {interval.low:.1%} to {interval.high:.1%} "
             f"| {mean} | {against} |"
         )
     return "\n".join(lines)
+
+
+def _gap(first: Mapping[str, float], second: Mapping[str, float]) -> str:
+    gap = paired_difference(first, second)
+    return f"{gap.difference:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
 
 
 async def study(problems: str) -> None:
