@@ -47,7 +47,7 @@ class Row:
 def plans(problems: str, folder: Path, limit: int) -> dict[str, Plan]:
     """By name; the samples come last, since their budget is what beam search spent."""
     data = {"dataset": f"grade-school-{problems}", "limit": limit}
-    recipe = Recipe.shipped("grade-school").changed(data, {"slots": 96})
+    recipe = Recipe.shipped("grade-school").changed(data, {})
     found = {method.name: method.plan for method in methods(recipe, folder)}
     equal = {"strategy": "sample", "n": 32, "equal_tokens": str(folder / "beam_search")}
     found["random"] = Plan(recipe.changed({"verifier": "random"}, {}), folder / "random")
