@@ -115,7 +115,7 @@ class ProblemSession:
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
         paths = {p.key: min(self._nodes.get(p.key, [()])) for p in prefixes}
-        scores = await self._scoring.score(prefixes, paths)
+        scores = await self._scoring.score(prefixes)
         for prefix in prefixes:
             self._bill(prefix, len(paths[prefix.key]))
             self._observe(self._nodes.get(prefix.key, ()))

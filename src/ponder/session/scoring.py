@@ -10,7 +10,7 @@ from ponder.errors import EngineError, VerifierError
 from ponder.session.calls import pack_scores, score_request, unpack_scores
 from ponder.session.options import SessionOptions
 from ponder.store.base import CallKey, CallLog
-from ponder.types import NodePath, Prefix, Problem, ScoreFailure, StepScores
+from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo
 
 Scores = StepScores | ScoreFailure
@@ -33,16 +33,11 @@ class Scoring:
         self._options = options
         self._known: dict[tuple[str, bytes], asyncio.Future[Scores]] = {}
 
-    async def score(
-        self, prefixes: Sequence[Prefix], paths: Mapping[bytes, NodePath]
-    ) -> list[Scores]:
-        """The first verifier's scores; every verifier's are kept.
-
-        `paths` has the node of each prefix by key, for the call log.
-        """
+    async def score(self, prefixes: Sequence[Prefix]) -> list[Scores]:
+        """The first verifier's scores; every verifier's are kept."""
         if not self._verifiers:
             raise VerifierError("the strategy scores its steps and no verifier is given: name one")
-        results = [await self._by(verifier, prefixes, paths) for verifier in self._verifiers]
+        results = [await self._by(verifier, prefixes) for verifier in self._verifiers]
         return results[0]
 
     def of(self, prefix: Prefix) -> dict[str, Scores]:
@@ -50,16 +45,14 @@ class Scoring:
         known = ((info.name, self._known.get((info.name, prefix.key))) for info in self.infos)
         return {name: future.result() for name, future in known if future and future.done()}
 
-    async def _by(
-        self, verifier: Verifier, prefixes: Sequence[Prefix], paths: Mapping[bytes, NodePath]
-    ) -> list[Scores]:
+    async def _by(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
         name = verifier.info.name
         new = {p.key: p for p in prefixes if (name, p.key) not in self._known}
         loop = asyncio.get_running_loop()
         asked = {key: loop.create_future() for key in new}
         self._known.update({(name, key): future for key, future in asked.items()})
         try:
-            await self._ask(verifier, new, asked, paths)
+            await self._ask(verifier, new, asked)
         finally:
             for key, future in asked.items():
                 if not future.done():  # this call was cancelled: the next one asks again
@@ -72,10 +65,9 @@ class Scoring:
         verifier: Verifier,
         new: Mapping[bytes, Prefix],
         asked: Mapping[bytes, asyncio.Future[Scores]],
-        paths: Mapping[bytes, NodePath],
     ) -> None:
         """Answer from the log, and the rest in one call of the verifier."""
-        keys = {key: self._key(verifier.info, prefix, paths) for key, prefix in new.items()}
+        keys = {key: self._key(verifier.info, prefix) for key, prefix in new.items()}
         for key in new:
             record = self._log.get(keys[key])
             if record and (self._options.failures_from_log or not record.failed):
@@ -87,9 +79,9 @@ class Scoring:
             self._log.put(keys[prefix.key], pack_scores(scores))
             asked[prefix.key].set_result(scores)
 
-    def _key(self, info: VerifierInfo, prefix: Prefix, paths: Mapping[bytes, NodePath]) -> CallKey:
-        path = paths.get(prefix.key, ())
-        return CallKey(self._problem.id, path, "score", info.identity, score_request(prefix))
+    def _key(self, info: VerifierInfo, prefix: Prefix) -> CallKey:
+        """Without a node: of equal prefixes, whichever comes first is scored for all."""
+        return CallKey(self._problem.id, (), "score", info.identity, score_request(prefix))
 
     async def _call(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
         """The verifier's answers, with every kind of failure turned into a `ScoreFailure`."""
