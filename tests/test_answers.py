@@ -31,7 +31,7 @@ from ponder.answers.plain import plain_key, plain_number
 from ponder.answers.registry import answer_kind
 from ponder.answers.serving import answered, load, serve
 from ponder.answers.text import TextAnswers
-from ponder.answers.worker import LimitedWorkers
+from ponder.answers.worker import LimitedWorkers, _Process
 from ponder.errors import PonderError, UsageError
 
 
@@ -530,7 +530,7 @@ def test_limits_of_workers_are_checked(knobs: dict[str, Any], message: str) -> N
 
 PARENT = """
 import asyncio, os
-from ponder.answers.worker import LimitedWorkers
+from ponder.answers.worker import LimitedWorkers, _Process
 async def main():
     pool = LimitedWorkers("builtins:eval", workers=2, seconds=2.0, memory_mb=256)
     pid = "__import__('os').getpid()"
@@ -561,3 +561,14 @@ def _runs(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
     return state != "Z"
+
+
+def test_a_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ponder.answers.worker.GRACE_SECONDS", 0.05)
+    stubborn = _Process.__new__(_Process)
+    stubborn._socket, theirs = socket.socketpair()
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stubborn._process = subprocess.Popen(sleeping, process_group=0)
+    stubborn.end()
+    theirs.close()
+    assert stubborn._process.returncode == -signal.SIGKILL
