@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import timeit
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -37,7 +38,7 @@ from ponder.errors import PonderError, UsageError
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[MathAnswers]:
-    kind = MathAnswers(workers=1, seconds=0.5)
+    kind = MathAnswers(workers=1)
     yield kind
     kind.close()
 
@@ -348,12 +349,14 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_answers_take_bounded_time(answers: MathAnswers) -> None:
+async def test_hostile_answers_take_bounded_time() -> None:
+    answers = MathAnswers(workers=1, seconds=0.5)
     start = time.monotonic()
     async with asyncio.TaskGroup() as group:
         parsed = [group.create_task(answers.parse(raw)) for raw in HOSTILE]
     assert time.monotonic() - start < 60
     assert all(task.result().key for task in parsed)
+    answers.close()
 
 
 def test_requests_are_answered_until_the_input_ends() -> None:
@@ -395,12 +398,15 @@ def test_failures_are_answers(error: Exception, reason: str) -> None:
 async def test_grouping_is_linear_and_quick(answers: MathAnswers) -> None:
     raws = [rf"\sqrt{{{i % 40}}}" if i % 2 else "9" * 900 + str(i) for i in range(256)]
     parsed = [await answers.parse(raw) for raw in raws]
-    start = time.perf_counter()
-    groups: dict[str, list[str]] = {}
-    for answer in parsed:
-        groups.setdefault(answer.key, []).append(answer.raw)
-    assert time.perf_counter() - start < 0.01
-    assert len(groups) == 20 + 128
+
+    def grouped() -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for answer in parsed:
+            groups.setdefault(answer.key, []).append(answer.raw)
+        return groups
+
+    assert min(timeit.repeat(grouped, number=1)) < 0.01
+    assert len(grouped()) == 20 + 128
 
 
 async def test_parsing_again_answers_from_memory(answers: MathAnswers) -> None:

@@ -40,7 +40,7 @@ class MathAnswers:
             workers=workers,
             seconds=seconds,
             memory_mb=memory_mb,
-            warm_up=[(r"\sqrt{2}",)],
+            warm_up=[(r"\sqrt{2}",), ("(x+1)^2",), ("[1,2)",), ("x^2 = y",)],
         )
 
     def extract(self, text: str) -> str | None:
