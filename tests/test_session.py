@@ -151,6 +151,22 @@ class ShortVerifier:
         pass
 
 
+class MiscountingVerifier(ShortVerifier):
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        return [StepScores((0.5,), (9, 9, 9)) for _ in prefixes]
+
+
+async def test_tokens_are_told_of_the_question_and_each_step() -> None:
+    async with session_of(World(verifiers=(MiscountingVerifier(),))) as session:
+        samples = await drain(session, 1)
+        scores = await session.score([sample.prefix for sample in samples])
+    assert scores == [
+        ScoreFailure("short told the tokens of 3 parts, the question and 1 steps were wanted")
+    ]
+
+
 async def test_a_verifier_that_answers_too_few_fails_all() -> None:
     world = World(verifiers=(ShortVerifier(),))
     async with session_of(world) as session:
@@ -377,7 +393,8 @@ def test_calls_survive_the_log() -> None:
     failed = Completion(0, "part", "aborted", error="lost")
     assert pack_completion(failed).failed
     assert unpack_completion(pack_completion(failed), 0) == failed
-    for scores in (StepScores((0.1, 1 / 3), None), ScoreFailure("why")):
+    told, untold = StepScores((0.1, 1 / 3), (5, 2, 3)), StepScores((0.5,), None)
+    for scores in (told, untold, ScoreFailure("why")):
         assert unpack_scores(pack_scores(scores)) == scores
     assert isinstance(pack_scores(ScoreFailure("why")), CallRecord)
 

@@ -364,7 +364,7 @@ async def test_a_mix_weighs_its_parts_on_one_scale() -> None:
     low = ScriptedVerifier(lambda _, texts: [-1.0] * len(texts), low=-1, high=1, tokens=3)
     high = ScriptedVerifier(lambda _, texts: [0.5] * len(texts), tokens=1)
     mix = MixVerifier([(low, 1), (high, 3)])
-    assert await one(mix, grown("a", "b")) == StepScores((0.375, 0.375), tokens=8)
+    assert await one(mix, grown("a", "b")) == StepScores((0.375, 0.375), tokens=(0, 4, 4))
     assert mix.info.scores == "steps"
 
 
@@ -417,4 +417,4 @@ async def test_scripted_reports_failures_latency_and_tokens() -> None:
     began = time.monotonic()
     answers = await verifier.score(PROBLEM, [grown("a", "b"), grown("fail")])
     assert time.monotonic() - began >= 0.04
-    assert answers == [StepScores((0.5, 0.5), 14), ScoreFailure("as told")]
+    assert answers == [StepScores((0.5, 0.5), (0, 7, 7)), ScoreFailure("as told")]

@@ -22,7 +22,7 @@ class Message(NamedTuple):
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Problem:
     """What is asked, as a solver may see it: never the reference."""
 
@@ -197,8 +197,10 @@ class StepScores(NamedTuple):
 
     scores: tuple[float, ...]
     """One a step, or exactly one from a verifier that scores solutions."""
-    tokens: int | None = 0
-    """Tokens that the verifier computed for it; 0 for coded rules, None when not told."""
+    tokens: tuple[int, ...] | None = ()
+    """Tokens of the verifier's input, as if nothing had been cached: the question's, then each
+    step's; what only this prefix costs (a critique) counts with its last step. Empty for coded
+    rules, None when not told."""
 
 
 class ScoreFailure(NamedTuple):

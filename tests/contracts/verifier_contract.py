@@ -40,7 +40,8 @@ async def scores_of(verifier: Verifier, *prefixes: Prefix) -> list[StepScores]:
         assert len(answer.scores) == wanted
         assert all(math.isfinite(score) for score in answer.scores)
         assert all(verifier.info.low <= score <= verifier.info.high for score in answer.scores)
-        assert answer.tokens is None or answer.tokens >= 0
+        assert not answer.tokens or len(answer.tokens) == prefix.depth + 1
+        assert all(count >= 0 for count in answer.tokens or ())
         kept.append(answer)
     return kept
 

@@ -71,4 +71,5 @@ def unpack_scores(record: CallRecord) -> StepScores | ScoreFailure:
     content = json.loads(record.content)
     if record.failed:
         return ScoreFailure(content["reason"])
-    return StepScores(tuple(content["scores"]), content["tokens"])
+    tokens = content["tokens"]
+    return StepScores(tuple(content["scores"]), None if tokens is None else tuple(tokens))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ponder.answers.base import AnswerKind
 from ponder.search.selection import SELECTORS, Aggregation, Ballot, aggregate
 from ponder.session.base import Finish
+from ponder.session.billing import VerifierBill
 from ponder.session.scoring import Scoring
 from ponder.trace import Node, Spent
 from ponder.types import Candidate, Completion, NodePath, Sample, ScoreFailure, StepScores
@@ -17,18 +18,15 @@ from ponder.verifiers.base import VerifierInfo
 def nodes_of(samples: Iterable[Sample], scoring: Scoring) -> tuple[Node, ...]:
     """The counted samples as nodes in (depth, path) order.
 
-    Of samples that ended in equal prefixes, the first bears what scoring them cost.
+    The first of those that share steps bears what scoring these cost.
     """
-    nodes: list[Node] = []
-    billed: set[bytes] = set()
-    for sample in sorted(samples, key=lambda sample: (len(sample.path), sample.path)):
-        nodes.append(node_of(sample, scoring, bill=sample.prefix.key not in billed))
-        billed.add(sample.prefix.key)
-    return tuple(nodes)
+    bill = VerifierBill()
+    ordered = sorted(samples, key=lambda sample: (len(sample.path), sample.path))
+    return tuple(node_of(sample, scoring, bill) for sample in ordered)
 
 
-def node_of(sample: Sample, scoring: Scoring, *, bill: bool = True) -> Node:
-    """One sample as a node, with what is known of its scores."""
+def node_of(sample: Sample, scoring: Scoring, bill: VerifierBill) -> Node:
+    """One sample as a node, with what is known of its scores and what they add to the bill."""
     known = {} if sample.failed else scoring.of(sample.prefix)
     completion = sample.completion
     return Node(
@@ -40,7 +38,7 @@ def node_of(sample: Sample, scoring: Scoring, *, bill: bool = True) -> Node:
         scores=_scores(known),
         tokens=completion.usage.generated,
         prompt_tokens=completion.usage.prompt,
-        verifier_tokens=_verifier_tokens(known.values()) if bill else 0,
+        verifier_tokens=bill.new_tokens(sample.prefix, known),
         error=completion.error,
         cut=sample.cut,
         retokenised=completion.retokenised,
@@ -54,10 +52,6 @@ def _scores(
         name: None if isinstance(scores, ScoreFailure) else scores.scores
         for name, scores in known.items()
     }
-
-
-def _verifier_tokens(known: Iterable[StepScores | ScoreFailure]) -> int | None:
-    return _total(scores.tokens for scores in known if isinstance(scores, StepScores))
 
 
 def _total(counts: Iterable[int | None]) -> int | None:

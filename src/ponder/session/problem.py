@@ -12,6 +12,7 @@ from ponder.budget import Lane
 from ponder.engines.base import Engine
 from ponder.errors import UnsupportedError
 from ponder.session.base import Finish, Observer, Session
+from ponder.session.billing import VerifierBill
 from ponder.session.drawing import Drawing
 from ponder.session.ending import candidates_of, chosen_of, node_of, nodes_of, spent_of, why
 from ponder.session.options import SessionOptions
@@ -48,7 +49,7 @@ class ProblemSession:
         self._scoring = Scoring(problem, verifiers, log, self._options)
         self._drawing = Drawing(problem, engine, log, slots, self._options, self._counted)
         self._nodes: dict[bytes, list[NodePath]] = {}
-        self._billed: set[bytes] = set()
+        self._bill = VerifierBill()
         self._decisions: list[Decision] = []
         self._started = 0.0
 
@@ -109,7 +110,7 @@ class ProblemSession:
     def _observe(self, paths: Sequence[NodePath]) -> None:
         if self._observer:
             for path in paths:
-                node = node_of(self._drawing.samples[path], self._scoring)
+                node = node_of(self._drawing.samples[path], self._scoring, VerifierBill())
                 self._observer.on_node(self._problem.id, node)
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
@@ -117,18 +118,15 @@ class ProblemSession:
         paths = {p.key: min(self._nodes.get(p.key, [()])) for p in prefixes}
         scores = await self._scoring.score(prefixes)
         for prefix in prefixes:
-            self._bill(prefix, len(paths[prefix.key]))
+            self._charge(prefix, len(paths[prefix.key]))
             self._observe(self._nodes.get(prefix.key, ()))
         return scores
 
-    def _bill(self, prefix: Prefix, depth: int) -> None:
-        """Charge the budget, once a prefix, with what its verifiers computed."""
-        if prefix.key in self._billed:
-            return
-        self._billed.add(prefix.key)
-        for scores in self._scoring.of(prefix).values():
-            if isinstance(scores, StepScores) and scores.tokens:
-                self._drawing.ledger.charge(depth, scores.tokens)
+    def _charge(self, prefix: Prefix, depth: int) -> None:
+        """Charge the budget with the tokens that scoring `prefix` added, where they are told."""
+        added = self._bill.new_tokens(prefix, self._scoring.of(prefix))
+        if added:
+            self._drawing.ledger.charge(depth, added)
 
     def record(self, event: Decision) -> None:
         """Write down a decision."""

@@ -106,4 +106,9 @@ def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:
     for score in scores.scores:
         if not (math.isfinite(score) and info.low <= score <= info.high):
             return ScoreFailure(f"{info.name} gave {score}, outside {info.low} to {info.high}")
+    if scores.tokens and len(scores.tokens) != prefix.depth + 1:
+        return ScoreFailure(
+            f"{info.name} told the tokens of {len(scores.tokens)} parts, the question and "
+            f"{prefix.depth} steps were wanted"
+        )
     return StepScores(tuple(float(score) for score in scores.scores), scores.tokens)

@@ -105,7 +105,10 @@ def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[
     return spread * count if info.scores == "solution" else spread
 
 
-def _tokens(answers: Sequence[StepScores | ScoreFailure]) -> int | None:
-    counts = [answer.tokens for answer in answers if isinstance(answer, StepScores)]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+def _tokens(answers: Sequence[StepScores | ScoreFailure]) -> tuple[int, ...] | None:
+    """The parts' tokens added up, part of the input by part; None if one verifier is silent."""
+    told = [answer.tokens for answer in answers if isinstance(answer, StepScores)]
+    known = [tokens for tokens in told if tokens is not None]
+    if len(known) < len(told):
+        return None
+    return tuple(map(sum, zip(*filter(None, known), strict=True)))

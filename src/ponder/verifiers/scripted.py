@@ -55,5 +55,5 @@ class ScriptedVerifier:
         answer = self.script(problem, texts)
         if isinstance(answer, ScoreFailure):
             return answer
-        tokens = None if self.tokens is None else self.tokens * len(texts)
+        tokens = None if self.tokens is None else (0, *(self.tokens for _ in texts))
         return StepScores(tuple(answer), tokens)
