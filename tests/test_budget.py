@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.budget import MINIMUM_GRANT, Budget, Entry, Lane, Ledger
+from ponder.budget import MINIMUM_GRANT, Budget, Entry, Lane, Ledger, Prompt
 from ponder.errors import UsageError
 from ponder.types import NodePath
 
@@ -29,10 +29,10 @@ class Run:
     grants: dict[NodePath, int] = field(default_factory=dict)
     used: dict[NodePath, int] = field(default_factory=dict)
 
-    def ask(self, path: NodePath, lane: Lane | None = None, prompt_bound: int = 0) -> None:
+    def ask(self, path: NodePath, lane: Lane | None = None, prompt: Prompt | None = None) -> None:
         decided = partial(self.grants.__setitem__, path)
         self.entries[path] = self.ledger.request(
-            path, self.wants, decided, lane=lane, prompt_bound=prompt_bound
+            path, self.wants, decided, lane=lane, prompt=prompt
         )
 
     def end_one(self) -> NodePath | None:
@@ -163,11 +163,12 @@ def test_a_short_wish_is_granted_below_the_minimum() -> None:
 
 def test_total_tokens_count_prompt_and_verifier_once() -> None:
     run = Run(Ledger(Budget(total_tokens=400)), lambda _: 50, 60, random.Random(0))
-    run.ask((0,), prompt_bound=120)
-    run.ask((1,))
+    prompt = Prompt("question", 120)
+    run.ask((0,), prompt=prompt)
+    run.ask((1,), prompt=prompt)
     assert run.grants == {(0,): 60, (1,): 60}
-    run.ledger.settle(run.entries[(0,)], 50, prompt=30)
-    run.ledger.settle(run.entries[(1,)], 50)
+    run.ledger.settle(run.entries[(0,)], 50, prompt_tokens=30)
+    run.ledger.settle(run.entries[(1,)], 50, prompt_tokens=30)
     run.ledger.charge(1, 200)
     run.ask((0, 0))
     run.ask((0, 1))
@@ -175,6 +176,25 @@ def test_total_tokens_count_prompt_and_verifier_once() -> None:
     assert (0, 1) not in run.grants  # 10 at worst, 70 at best
     run.ledger.settle(run.entries[(0, 0)], 60)
     assert run.grants[(0, 1)] == 0
+
+
+def test_a_prompt_counts_with_the_first_sample_that_tells_its_tokens() -> None:
+    run = Run(Ledger(Budget(total_tokens=200)), lambda _: 50, 60, random.Random(0))
+    prompt = Prompt("question", 100)
+    for index in range(3):
+        run.ask((index,), prompt=prompt)
+    assert run.grants == {(0,): 60}
+    run.ledger.settle(run.entries[(0,)], 0)  # it failed and told nothing: 100 stay set aside
+    assert run.grants == {(0,): 60, (1,): 60}
+    run.ledger.settle(run.entries[(1,)], 60, prompt_tokens=90)
+    assert run.grants[(2,)] == 50
+
+
+def test_what_a_refused_sample_would_have_started_from_still_counts() -> None:
+    run = Run(Ledger(Budget(total_tokens=60)), lambda _: 50, 60, random.Random(0))
+    for index in range(3):
+        run.ask((index,), prompt=Prompt("question", 100))
+    assert run.grants == {(0,): 0, (1,): 0, (2,): 0}
 
 
 def test_total_tokens_wait_for_the_lanes_above() -> None:

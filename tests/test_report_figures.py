@@ -44,7 +44,9 @@ def test_log_axis_leaves_air_and_has_readable_ticks(values: list[float]) -> None
     low, high = log_range(values)
     assert low < min(values)
     assert max(values) < high
-    assert 1 <= len(decade_ticks(low, high)) <= 12
+    ticks = decade_ticks(low, high)
+    assert 1 <= len(ticks) <= 12
+    assert all(low <= tick <= high for tick in ticks)
     scale = Scale(low, high, 10, 20, logarithmic=True)
     assert all(10 < scale(value) < 20 for value in values)
 

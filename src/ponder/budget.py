@@ -12,7 +12,7 @@ import sys
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ponder.errors import UsageError
 from ponder.types import NodePath
@@ -30,7 +30,8 @@ class Budget:
     generated_tokens: int | None = None
     """Tokens drawn."""
     total_tokens: int | None = None
-    """Tokens of the problem's prefix tree, each node once, plus what verifiers computed."""
+    """Tokens of the problem's prefix tree, each node once, plus what verifiers computed. Until a
+    first sample has told its prompt's tokens, one a byte is set aside for them."""
     seconds: float | None = None
     """Wall-clock; may overrun by one step."""
 
@@ -85,6 +86,14 @@ class Lane:
     open: bool = True
 
 
+class Prompt(NamedTuple):
+    """A conversation that samples start from: its tokens count once, with the first of them."""
+
+    key: object
+    bound: int
+    """The most tokens that it can have."""
+
+
 @dataclass(slots=True, order=True)
 class Entry:
     """One sample's place in the order, its grant, and what it used."""
@@ -94,15 +103,15 @@ class Entry:
     lane: Lane = field(compare=False)
     wants: int = field(compare=False)
     """Tokens."""
-    prompt_bound: int = field(compare=False)
-    """The most tokens that its prompt can add to the prefix tree; 0 once that is charged."""
+    prompt: Prompt | None = field(compare=False)
+    """The prompt that it starts from; None: prompts do not count."""
     decided: Callable[[int], None] = field(compare=False)
     """Called once with the grant in tokens; 0 is a refusal."""
     granted: int | None = field(default=None, compare=False)
     generated: int | None = field(default=None, compare=False)
     """What it drew, once it has ended."""
-    prompt: int = field(default=0, compare=False)
-    """What its prompt added to the prefix tree, once it has ended."""
+    prompt_tokens: int | None = field(default=None, compare=False)
+    """What its prompt has, once it has ended; None: not told."""
 
     @property
     def settled(self) -> bool:
@@ -121,19 +130,43 @@ class _Sum:
     worst_generated: int = 0
     worst_total: int = 0
     exact: bool = True
+    prompts: dict[object, int] = field(default_factory=dict)
+    """The prompts counted so far, with what is set aside at worst until their tokens are told."""
+
+    def copy(self) -> _Sum:
+        return replace(self, prompts=dict(self.prompts))
 
     def add(self, entry: Entry) -> None:
         if entry.granted == 0:
             return
         self.generations += 1
         self.worst_generations += 1
-        if entry.generated is not None:
-            self._use(entry.generated, entry.generated + entry.prompt)
-        else:
+        if entry.generated is None:
             worst = entry.wants if entry.granted is None else entry.granted
             self.worst_generated += worst
-            self.worst_total += worst + entry.prompt_bound
+            self.worst_total += worst + self.prompt_bound(entry)
             self.exact = False
+            if entry.prompt is not None:
+                self.prompts.setdefault(entry.prompt.key, entry.prompt.bound)
+        else:
+            self._use(entry.generated, entry.generated)
+            self._count_prompt(entry)
+
+    def prompt_bound(self, entry: Entry) -> int:
+        """The most that the entry's prompt can add to what is counted."""
+        if entry.prompt is None or entry.prompt.key in self.prompts:
+            return 0
+        return entry.prompt.bound
+
+    def _count_prompt(self, entry: Entry) -> None:
+        """The first one that tells how many tokens its prompt has, counts for all."""
+        if entry.prompt is None or entry.prompt_tokens is None:
+            return
+        aside = self.prompts.get(entry.prompt.key)
+        if aside != 0:
+            self.prompts[entry.prompt.key] = 0
+            self._use(0, entry.prompt_tokens)
+            self.worst_total -= aside or 0
 
     def _use(self, generated: int, total: int) -> None:
         self.generated += generated
@@ -172,7 +205,7 @@ class Ledger:
         decided: Callable[[int], None],
         *,
         lane: Lane | None = None,
-        prompt_bound: int = 0,
+        prompt: Prompt | None = None,
     ) -> Entry:
         """Ask for `wants` tokens for the sample at `path`; `decided` is called with the grant.
 
@@ -180,7 +213,7 @@ class Ledger:
         """
         lane = self._main if lane is None else lane
         _advance(lane, path, forked=lane is not self._main)
-        entry = Entry(len(path), path, lane, wants, prompt_bound, decided)
+        entry = Entry(len(path), path, lane, wants, prompt, decided)
         if self.budget.counts:
             insort(self._entries, entry)
             self._decide()
@@ -188,9 +221,9 @@ class Ledger:
             self._settle_grant(entry, wants)
         return entry
 
-    def settle(self, entry: Entry, generated: int, prompt: int = 0) -> None:
-        """The sample has ended, with what it drew and what its prompt added to the tree."""
-        entry.generated, entry.prompt = generated, prompt
+    def settle(self, entry: Entry, generated: int, prompt_tokens: int | None = None) -> None:
+        """The sample has ended, with what it drew and, where told, the tokens of its prompt."""
+        entry.generated, entry.prompt_tokens = generated, prompt_tokens
         self._decide()
 
     def charge(self, depth: int, tokens: int) -> None:
@@ -200,7 +233,7 @@ class Ledger:
     def _decide(self) -> None:
         """Decide, in order, every waiting entry whose grant is certain."""
         self._fold()
-        so_far = replace(self._folded)
+        so_far = self._folded.copy()
         for entry in self._entries:
             if entry.granted is None:
                 grant = self._grant(entry, so_far)
@@ -273,7 +306,7 @@ class Ledger:
                 return None
             used = before.total if at_best else before.worst_total
             used += sum(cost for depth, cost in self._verifier.items() if depth < entry.depth)
-            left = min(left, self.budget.total_tokens - used - entry.prompt_bound)
+            left = min(left, self.budget.total_tokens - used - before.prompt_bound(entry))
         return max(left, 0)
 
 

@@ -65,11 +65,11 @@ def count_ticks(values: Iterable[float]) -> list[float]:
 
 
 def decade_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, ... between `low` and `high`, thinned to at most seven."""
+    """1, 2, 5, 10, ... between `low` and `high`, thinned to at most seven; or the middle alone."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= 7:
             break
-    return ticks
+    return ticks or [float(f"{math.sqrt(low * high):.2g}")]

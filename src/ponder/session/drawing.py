@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
 
-from ponder.budget import Entry, Lane, Ledger
+from ponder.budget import Entry, Lane, Ledger, Prompt
 from ponder.engines.base import Engine
 from ponder.errors import EngineError
 from ponder.search import steps
@@ -49,7 +49,6 @@ class Drawing:
         self._on_counted = counted
         self._deadline: float | None = None
         self._entries: dict[NodePath, Entry] = {}
-        self._prompts: set[tuple[object, ...]] = set()
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._over = False
@@ -87,7 +86,7 @@ class Drawing:
                 sampling.limit,
                 partial(self._granted, stream, path),
                 lane=lane,
-                prompt_bound=self._prompt_bound(prefix),
+                prompt=self._prompt(prefix),
             )
         return stream
 
@@ -96,13 +95,12 @@ class Drawing:
         self.uncounted.pop(sample.path, None)
         self._on_counted(sample)
 
-    def _prompt_bound(self, prefix: Prefix) -> int:
-        """The most tokens that the prompt can add to the prefix tree: at most one a byte."""
-        if self._options.budget.total_tokens is None or prefix.messages in self._prompts:
-            return 0
-        self._prompts.add(prefix.messages)
+    def _prompt(self, prefix: Prefix) -> Prompt | None:
+        """The conversation, at most a token a byte, where prompts count."""
+        if self._options.budget.total_tokens is None:
+            return None
         content = sum(len(message.content.encode()) + 16 for message in prefix.messages)
-        return content + 64  # what a chat template adds of its own
+        return Prompt(prefix.messages, content + 64)  # what a chat template adds of its own
 
     def _granted(self, stream: SampleStream, path: NodePath, grant: int) -> None:
         """The ledger decided; start together what it decides in one go."""
@@ -215,14 +213,14 @@ class Drawing:
         generated = completion.usage.generated
         if generated is None:  # not told: at worst all that was granted
             generated = 0 if failed else entry.granted
-        self.ledger.settle(entry, generated, self._prompt_used(entry, stream.prefix, completion))
+        self.ledger.settle(entry, generated, _prompt_tokens(stream.prefix, completion))
 
-    def _prompt_used(self, entry: Entry, prefix: Prefix, completion: Completion) -> int:
-        """Prompt tokens new to the prefix tree: those of the messages, at their first sample."""
-        if not entry.prompt_bound or completion.usage.prompt is None:
-            return 0
-        grown = sum(len(step.token_ids or ()) for step in prefix.steps)
-        return completion.usage.prompt - grown
+
+def _prompt_tokens(prefix: Prefix, completion: Completion) -> int | None:
+    """Tokens of the conversation, without the steps that were chosen before; None: not told."""
+    if completion.usage.prompt is None:
+        return None
+    return completion.usage.prompt - sum(len(step.token_ids or ()) for step in prefix.steps)
 
 
 def _parent(prefix: Prefix, path: NodePath) -> NodePath:
