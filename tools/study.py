@@ -50,7 +50,10 @@ def plans(problems: str, folder: Path, limit: int) -> dict[str, Plan]:
     recipe = Recipe.shipped("grade-school").changed(data, {})
     found = {method.name: method.plan for method in methods(recipe, folder)}
     equal = {"strategy": "sample", "n": 32, "equal_tokens": str(folder / "beam_search")}
-    found["random"] = Plan(recipe.changed({"verifier": "random"}, {}), folder / "random")
+    control = {"verifier": "random"}
+    found["random"] = Plan(recipe.changed(control, {}), folder / "random")
+    diverse = found["dvts"].recipe
+    found["dvts_random"] = Plan(diverse.changed(control, {}), folder / "dvts_random")
     del found["sample"]
     found["sample"] = Plan(recipe.changed(equal, {}), folder / "sample")
     return found
@@ -66,6 +69,7 @@ def rows(found: dict[str, Plan]) -> Iterator[Row]:
         ("beam search", "beam_search", "weighted"),
         ("beam search, random verifier", "random", "weighted"),
         ("DVTS", "dvts", "weighted"),
+        ("DVTS, random verifier", "dvts_random", "weighted"),
         ("self-refinement", "self_refine", "majority"),
     )
     for name, run, selector in shown:
