@@ -1,0 +1,157 @@
+"""Reads the probabilities of two labels as the next token, from any completions endpoint.
+
+Servers tell the probability of a chosen token in different ways, or only of the most probable
+ones. The ways are tried in an order that never mistakes one for another: a way counts only if both
+labels were read, and one that stops reading them makes room for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ponder.backends.http import JsonObject
+from ponder.backends.http_errors import RequestError
+from ponder.types import Usage
+from ponder.verifiers.remote_connection import RemoteConnection
+from ponder.verifiers.remote_wire import Generated, TokenProbability, read
+
+COMPLETIONS = "completions"
+REFUSED = (400, 404, 422)
+"""Statuses of a server that does not take a field."""
+BIAS = 100.0
+"""Added to both labels' logits alike: over any difference of logits, and exact in float32."""
+
+
+class Label(NamedTuple):
+    """A token whose probability is asked for."""
+
+    id: int
+    text: str
+    """As the tokenizer writes it, with the blank before it if it has one."""
+
+
+class LabelAnswer(NamedTuple):
+    """What one request told."""
+
+    probability: float
+    """Of the first label, given that it is one of the two."""
+    usage: Usage
+
+
+class UnreadableError(RequestError):
+    """The server did not tell what was asked for; the message names it."""
+
+
+class _Way(NamedTuple):
+    """How a kind of server is asked for two labels."""
+
+    name: str
+    fields: Callable[[Label, Label], JsonObject]
+
+
+def _by_id(one: Label, other: Label) -> JsonObject:
+    ids = [one.id, other.id]
+    named: JsonObject = {"logprob_token_ids": ids, "allowed_token_ids": ids}
+    return {**named, "logprobs": len(ids), "return_tokens_as_token_ids": True}
+
+
+def _by_bias(one: Label, other: Label) -> JsonObject:
+    biases = [[label.id, BIAS] for label in (one, other)]
+    return {"logit_bias": biases, "n_probs": 2, "post_sampling_probs": True, "logprobs": 2}
+
+
+def _among_top(one: Label, other: Label) -> JsonObject:  # noqa: ARG001  (one shape for all ways)
+    return {"logprobs": 20, "return_tokens_as_token_ids": True}
+
+
+def _among_five(one: Label, other: Label) -> JsonObject:  # noqa: ARG001
+    return {"logprobs": 5}
+
+
+WAYS = (
+    _Way("asked for by id (vLLM)", _by_id),
+    _Way("raised above all others (llama.cpp)", _by_bias),
+    _Way("among the 20 most probable", _among_top),
+    _Way("among the 5 most probable", _among_five),
+)
+
+
+@dataclass(slots=True)
+class LabelReader:
+    """Asks one server for two labels, one token a request."""
+
+    connection: RemoteConnection
+    model: str
+    labels: tuple[Label, Label]
+    """The probability of the first is told."""
+    _way: int = field(default=0, init=False)
+    _settled: bool = field(default=False, init=False)
+    _first: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def read(self, token_ids: Sequence[int]) -> LabelAnswer:
+        """The first label's share after `token_ids`, in [0, 1].
+
+        Raises RequestError, UnreadableError where the server does not tell both labels.
+        """
+        if self._settled:
+            return await self._by_ways(token_ids)
+        async with self._first:  # one request finds the way for all
+            return await self._by_ways(token_ids)
+
+    async def _by_ways(self, token_ids: Sequence[int]) -> LabelAnswer:
+        for number in range(self._way, len(WAYS)):
+            try:
+                answer = await self._ask(WAYS[number], token_ids)
+            except RequestError as failure:
+                passes = isinstance(failure, UnreadableError) or failure.status in REFUSED
+                if not passes or number + 1 == len(WAYS):
+                    raise
+            else:
+                self._way, self._settled = max(self._way, number), True
+                return answer
+        raise AssertionError("the last way returns or raises")
+
+    async def _ask(self, way: _Way, token_ids: Sequence[int]) -> LabelAnswer:
+        body: JsonObject = {
+            "model": self.model,
+            "prompt": list(token_ids),
+            "max_tokens": 1,
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "stream": False,
+            **way.fields(*self.labels),
+        }
+        answer = read(Generated, await self.connection.post(COMPLETIONS, body))
+        return LabelAnswer(share(answer.first_token(), self.labels), answer.spent)
+
+
+def share(told: Sequence[TokenProbability], labels: tuple[Label, Label]) -> float:
+    """P(first) / (P(first) + P(second)).
+
+    Tokens are matched by id where the server tells ids, else by their exact text. Raises
+    UnreadableError naming a label that is not told.
+    """
+    first, second = (_log_probability(told, label) for label in labels)
+    if first == second == -math.inf:
+        raise UnreadableError(f"both {labels[0].text!r} and {labels[1].text!r} have probability 0")
+    odds = math.exp(-abs(first - second))  # of the less probable one, so that nothing overflows
+    return 1 / (1 + odds) if first >= second else odds / (1 + odds)
+
+
+def _log_probability(told: Sequence[TokenProbability], label: Label) -> float:
+    found = [token.log for token in told if _is(token, label) and token.log is not None]
+    if len(found) == 1:
+        return found[0]
+    reason = f"{len(found)} tokens read so" if found else "it is not"
+    raise UnreadableError(
+        f"the label {label.text!r} (token {label.id}) cannot be read: {reason} among the "
+        f"{len(told)} tokens whose probabilities the server tells"
+    )
+
+
+def _is(token: TokenProbability, label: Label) -> bool:
+    return token.id == label.id if token.id is not None else token.token == label.text

@@ -1,0 +1,102 @@
+"""Scores of token sequences by a server: known ones from memory, new ones in the cheapest order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+from ponder.types import Problem, Usage
+from ponder.verifiers.remote_connection import all_answers
+from ponder.verifiers.remote_counts import RemoteCounts
+from ponder.verifiers.remote_labels import UnreadableError
+from ponder.verifiers.remote_memory import ScoreMemory
+from ponder.verifiers.reward_families import Read
+from ponder.verifiers.reward_formats import Place, Reading
+
+
+class Run(NamedTuple):
+    """One request: a sequence of token ids, and where in it scores are read."""
+
+    token_ids: tuple[int, ...]
+    places: tuple[Place, ...]
+
+
+class RemoteAnswer(NamedTuple):
+    """What one request told."""
+
+    scores: tuple[float, ...]
+    """One a place of the run."""
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteScores:
+    """Asks for each score once, as long as its problem lives."""
+
+    ask: Callable[[Run], Awaitable[RemoteAnswer]]
+    """One request. Raises RequestError."""
+    together: bool
+    """Whether a request answers all places of a sequence, or one place, at its end."""
+    counts: RemoteCounts
+    memory: ScoreMemory = field(default_factory=ScoreMemory)
+
+    async def of(self, problem: Problem, reading: Reading) -> dict[Place, float]:
+        """The score at each place that is read. Raises RequestError, the first that came.
+
+        The longest request goes first and alone: most others begin it, so the server then finds
+        all their tokens in its cache but those of a last block.
+        """
+        runs = _runs(reading, together=self.together)
+        runs.sort(key=lambda run: len(run.token_ids), reverse=True)
+        scores: dict[Place, float] = {}
+        for wave in (runs[:1], runs[1:]):
+            answers = await all_answers([self._scores(problem, run) for run in wave])
+            for run, answer in zip(wave, answers, strict=True):
+                scores.update(zip(run.places, answer, strict=True))
+        return scores
+
+    async def _scores(self, problem: Problem, run: Run) -> tuple[float, ...]:
+        async def asked() -> tuple[float, ...]:
+            self.counts.send(problem, run.token_ids)
+            answer = await self.ask(run)
+            self.counts.answered(run.token_ids, answer.usage)
+            return answer.scores
+
+        key = (*run.token_ids, -1, *(place.token for place in run.places))
+        return await self.memory.once(problem, key, asked)
+
+
+def _runs(reading: Reading, *, together: bool) -> list[Run]:
+    places = sorted({place for place in reading.places if place is not None})
+    if not together:
+        sequences = reading.sequences
+        return [
+            Run(tuple(sequences[place.sequence][: place.token + 1]), (place,)) for place in places
+        ]
+    return [
+        Run(tuple(reading.sequences[number]), tuple(of_one))
+        for number, of_one in groupby(places, key=lambda place: place.sequence)
+    ]
+
+
+def class_score(logits: Sequence[float], read: Read) -> float:
+    """The score that a family reads from one token's logits.
+
+    Raises UnreadableError where there are fewer classes than the family sums.
+    """
+    wanted = max(read.positive, default=0) + 1
+    if len(logits) < wanted or not all(map(math.isfinite, logits)):
+        raise UnreadableError(
+            f"the server tells the classes {[*logits]}, and {wanted} finite ones were wanted"
+        )
+    if read.head == "classes":
+        greatest = max(logits)
+        weights = [math.exp(logit - greatest) for logit in logits]
+        return min(math.fsum(weights[at] for at in read.positive) / math.fsum(weights), 1.0)
+    if read.squash == "none":
+        return min(max(logits[0], read.low), read.high)
+    odds = math.exp(-abs(logits[0]))
+    return 1 / (1 + odds) if logits[0] >= 0 else odds / (1 + odds)
