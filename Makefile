@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 RESULTS := .results
+TORCH ?= torch==2.13.0
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -65,7 +66,9 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# torch stays out of the hash-checked lock: which of its builds fits depends on the machine.
 $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@echo 'installing what the checks and tests need'
 	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	$(PIP_INSTALL) --only-binary :all: '$(TORCH)'
 	touch $@
