@@ -1,0 +1,235 @@
+"""Heads, calibration and metrics on features whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponder.training.calibration import platt
+from ponder.training.lbfgs import minimise
+from ponder.training.linear import fit, fit_chosen
+from ponder.training.metrics import Judged, auc, auc_within, reliability
+from ponder.training.network import EPOCHS, train
+from ponder.training.rows import Rows, Vector, cross_entropy, sigmoid
+from ponder.training.split import fold_of, part_of
+
+SEPARATION = 1.0
+"""Distance between the means of two unit normals; the best AUC is Phi(distance / sqrt 2)."""
+BAYES = 0.5 * (1 + math.erf(SEPARATION / 2))
+
+
+def rows(
+    count: int, seed: int, width: int = 20, separation: float = SEPARATION, problems: int = 40
+) -> Rows:
+    """One informative direction among noise, features of very different sizes."""
+    rng = np.random.default_rng(seed)
+    right = (rng.random(count) < 0.4).astype(np.float64)
+    features = rng.standard_normal((count, width))
+    features[:, 3] += separation * right
+    sizes = 10.0 ** rng.integers(-2, 3, width)
+    return Rows(
+        (features * sizes + 5).astype(np.float32),
+        right,
+        np.ones(count),
+        rng.integers(0, problems, count),
+    )
+
+
+def judged(rows: Rows, scores: Vector) -> Judged:
+    return Judged(scores, rows.targets, rows.problems)
+
+
+def test_lbfgs_finds_the_minimum_of_a_badly_scaled_quadratic() -> None:
+    scales = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
+    target = np.arange(5.0)
+
+    def function(point: Vector) -> tuple[float, Vector]:
+        away = point - target
+        return float(scales @ away**2) / 2, scales * away
+
+    assert minimise(function, np.zeros(5), tolerance=1e-8) == pytest.approx(target, abs=1e-5)
+
+
+def test_the_fit_is_the_minimum_of_the_stated_function() -> None:
+    raw = rows(500, 0)
+    data = raw.standardised(raw.standard())
+    linear = fit(data, 0.1)
+    residuals = sigmoid(linear.logits(data.features)) - data.targets
+    slopes = data.features.T @ residuals / len(data) + 0.1 * linear.weights
+    assert np.abs(slopes).max() < 2e-4
+    assert abs(residuals.mean()) < 2e-4
+
+
+def standardised(seed: int, separation: float = SEPARATION) -> tuple[Rows, Rows]:
+    """To fit to, and to judge by."""
+    data, fresh = (
+        rows(1500, seed, separation=separation),
+        rows(3000, seed + 1, separation=separation),
+    )
+    # Both must have the same sizes of features, which `rows` draws.
+    return data.standardised(data.standard()), fresh.standardised(fresh.standard())
+
+
+def test_a_linear_head_comes_near_the_bayes_value() -> None:
+    data, fresh = standardised(1)
+    chosen = fit_chosen(data, data.problems % 5)
+    found = auc(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
+    assert found["value"] == pytest.approx(BAYES, abs=0.02)
+    assert found["low"] is not None
+    assert found["high"] is not None
+    assert found["low"] < BAYES + 0.01
+    assert found["high"] > BAYES - 0.02
+
+
+def test_a_hidden_layer_learns_what_a_line_cannot() -> None:
+    rng = np.random.default_rng(5)
+    features = rng.standard_normal((3000, 4)).astype(np.float32)
+    right = (features[:, 0] * features[:, 1] > 0).astype(np.float64)
+    data = Rows(features, right, np.ones(3000), rng.integers(0, 50, 3000))
+    first, second, fresh = (data.where(data.problems % 3 == part) for part in range(3))
+    straight = auc(judged(fresh, fit(first, 0.01).logits(fresh.features)), 0)["value"]
+    stopped = train(first, second, 16, seed=0)
+    curved = auc(judged(fresh, stopped.network.logits(fresh.features)), 0)["value"]
+    assert straight is not None
+    assert curved is not None
+    assert straight < 0.6 < 0.95 < curved
+
+
+def test_training_stops_early_and_is_the_same_for_the_same_seed() -> None:
+    noise, fresh = standardised(7, separation=0.0)
+    first, again = train(noise, fresh, 16, seed=3), train(noise, fresh, 16, seed=3)
+    assert first.epoch < EPOCHS / 4
+    assert first.loss == again.loss
+    for part, same in zip(first.network, again.network, strict=True):
+        np.testing.assert_array_equal(part, same)
+    start = cross_entropy(np.full(len(fresh), 0.0), fresh.targets, fresh.weights)
+    assert first.loss < start
+
+
+def test_a_strong_penalty_is_chosen_for_noise_and_a_weaker_one_for_a_signal() -> None:
+    signal, _ = standardised(11)
+    noise, _ = standardised(11, separation=0.0)
+    folds = signal.problems % 5
+    weak, strong = fit_chosen(signal, folds), fit_chosen(noise, noise.problems % 5)
+    assert weak.penalty < strong.penalty
+    assert weak.losses[weak.penalty] == min(weak.losses.values())
+
+
+def test_noise_is_no_better_than_chance() -> None:
+    data, fresh = standardised(13, separation=0.0)
+    chosen = fit_chosen(data, data.problems % 5)
+    found = auc(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
+    assert found["low"] is not None
+    assert found["low"] < 0.5
+
+
+def test_weights_count_like_repetitions() -> None:
+    once = rows(200, 17)
+    twice = np.arange(200) < 100
+    weights = np.where(twice, 2.0, 1.0)
+    weighted = Rows(once.features, once.targets, weights, once.problems)
+    repeated = once.where(np.concatenate([np.arange(200), np.flatnonzero(twice)]))
+    by = weighted.standard()
+    np.testing.assert_allclose(by.mean, repeated.standard().mean, rtol=1e-4)
+    first = fit(weighted.standardised(by), 0.1)
+    second = fit(repeated.standardised(by), 0.1)
+    np.testing.assert_allclose(first.weights, second.weights, atol=2e-3)
+
+
+def test_a_constant_feature_stays_harmless() -> None:
+    data = rows(100, 19)
+    data.features[:, 0] = 7
+    assert np.isfinite(data.standardised(data.standard()).features).all()
+
+
+def test_calibration_improves_the_brier_score() -> None:
+    rng = np.random.default_rng(23)
+    truth = rng.standard_normal(4000)
+    right = (rng.random(4000) < sigmoid(truth)).astype(np.float64)
+    logits = 4 * truth + 2  # overconfident and shifted
+    calibration = platt(logits[:2000], right[:2000], np.ones(2000))
+    assert calibration.scale == pytest.approx(0.25, abs=0.03)
+    assert calibration.shift == pytest.approx(-0.5, abs=0.1)
+    places = np.zeros(2000, dtype=np.int64)
+    before = Judged(sigmoid(logits[2000:]), right[2000:], places).brier()
+    after = Judged(calibration.apply(logits[2000:]), right[2000:], places)
+    assert after.brier() < before - 0.02
+    assert after.brier() < after.brier_of(float(right.mean()))
+    for part in reliability(after):
+        if part["count"] > 100:
+            assert part["predicted"] == pytest.approx(part["observed"], abs=0.1)
+
+
+@pytest.mark.parametrize("right", [np.ones(8), np.zeros(8), np.tile([0.0, 1.0], 4)])
+def test_calibration_is_finite_for_any_labels(right: Vector) -> None:
+    logits = np.where(right > 0, 50.0, -50.0)
+    calibration = platt(logits, right, np.ones(8))
+    assert math.isfinite(calibration.scale)
+    assert math.isfinite(calibration.shift)
+    assert calibration.scale > 0
+
+
+def test_logits_that_point_the_wrong_way_keep_their_ranking() -> None:
+    logits = np.linspace(-3, 3, 100)
+    calibration = platt(logits, (logits < 0).astype(np.float64), np.ones(100))
+    assert (np.diff(calibration.apply(logits)) > 0).all()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=20
+    )
+)
+def test_auc_is_the_share_of_pairs_in_order(items: list[tuple[int, bool, int]]) -> None:
+    pairs = [
+        (a > b) + (a == b) / 2 for a, right, _ in items for b, other, _ in items if right > other
+    ]
+    scores, right, problems = (np.array(column) for column in zip(*items, strict=True))
+    found = auc(Judged(scores.astype(float), right.astype(float), problems), 0, resamples=20)
+    assert found["value"] == (pytest.approx(sum(pairs) / len(pairs)) if pairs else None)
+
+
+def test_auc_within_ignores_how_hard_problems_are() -> None:
+    problems = np.repeat(np.arange(20), 10)
+    right = np.tile([1.0, *[0.0] * 9], 20)
+    right[100:] = 1 - right[100:]
+    by_problem = np.where(problems >= 10, 0.9, 0.1)  # knows the problem, not the sample
+    told = Judged(by_problem, right, problems)
+    assert auc(told, 0)["value"] == pytest.approx(0.9, abs=0.01)
+    assert auc_within(told, 0) == {"value": 0.5, "low": 0.5, "high": 0.5}
+
+
+def test_the_interval_is_over_problems() -> None:
+    data = rows(400, 29, problems=400)
+    alone = judged(data, data.features[:, 3].astype(np.float64))
+    copies = np.repeat(np.arange(400), 10)
+    repeated = Judged(alone.scores[copies], alone.right[copies], alone.problems[copies])
+    first, second = auc(alone, 0), auc(repeated, 0)
+    assert first["value"] == pytest.approx(second["value"])
+    assert first["low"] == pytest.approx(second["low"])
+
+
+def test_reliability_counts_everything_once() -> None:
+    scores = np.array([0.0, 0.05, 0.1, 0.55, 1.0])
+    table = reliability(Judged(scores, np.array([0.0, 1, 1, 0, 1]), np.zeros(5, dtype=np.int64)))
+    assert [part["count"] for part in table] == [2, 1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert table[0]["observed"] == 0.5
+    assert table[2]["observed"] is None
+
+
+@given(st.text(max_size=20), st.integers(0, 3))
+def test_a_problem_has_one_part_and_one_fold(problem_id: str, seed: int) -> None:
+    assert part_of(problem_id, seed) == part_of(problem_id, seed)
+    assert 0 <= fold_of(problem_id, seed, 5) < 5
+
+
+def test_parts_have_their_shares_and_depend_on_the_seed() -> None:
+    names = [f"problem {number}" for number in range(2000)]
+    parts = [part_of(name, 0) for name in names]
+    assert parts.count("train") == pytest.approx(1200, abs=80)
+    assert parts.count("validation") == pytest.approx(400, abs=60)
+    assert parts != [part_of(name, 1) for name in names]
