@@ -1,0 +1,151 @@
+"""Hidden states of solutions, step by step: what a trained head reads, in training and in use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+from ponder.backends.local_model import LocalModel
+from ponder.backends.openvino_trees import Computed, OpenVinoTrees
+from ponder.backends.prefix_tree import Outputs
+from ponder.backends.tree_passes import ReadCounts
+from ponder.backends.tree_reader import TreeReader
+from ponder.errors import EngineError, MissingExtraError
+from ponder.types import Message, Prefix, Problem, ScoreFailure
+from ponder.verifiers.head_config import Prompt
+from ponder.verifiers.reading import step_texts
+
+STEP_END = "\n\n"
+"""Ends each step as it is read, so that a solution's last step ends as the others do."""
+TOKENS_A_PASS = 512
+_KEPT_TEXTS = 1 << 16
+"""Step texts whose tokens are kept."""
+
+
+class SolutionStates(NamedTuple):
+    """One prefix as the model read it."""
+
+    outputs: Outputs
+    """[tokens, width] The states of the prompt and the steps."""
+    start: int
+    """Before which token the steps begin; at least 1."""
+    ends: tuple[int, ...]
+    """Before which token each step ends."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """How many tokens the prompt has, then each step."""
+        starts = (0, self.start, *self.ends[:-1])
+        ends = (self.start, *self.ends)
+        return tuple(end - start for start, end in zip(starts, ends, strict=False))
+
+
+class Tokenizer(Protocol):
+    """Text to token ids, as the base model's own files say."""
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The conversation up to where the answer begins."""
+        ...
+
+    def text(self, text: str) -> list[int]:
+        """A piece of an answer: nothing added, control tokens not understood."""
+        ...
+
+
+class StateReader:
+    """Reads prefixes with a base model; open it with `open`, off the event loop.
+
+    The prompt is the model's chat template over the bare question or over the prefix's messages.
+    Then each step's text, without the white space at its end and with STEP_END, is tokenised by
+    itself: a longer prefix begins with the shorter one's tokens. A step of white space has none.
+    """
+
+    def __init__(self, reader: TreeReader, tokenizer: Tokenizer, prompt: Prompt) -> None:
+        self._reader = reader
+        self._prompt = prompt
+        self._render = lru_cache(maxsize=1024)(tokenizer.prompt)
+        self._encode = lru_cache(maxsize=_KEPT_TEXTS)(tokenizer.text)
+
+    @classmethod
+    def open(
+        cls,
+        model: LocalModel,
+        *,
+        layers: Sequence[int],
+        prompt: Prompt = "question",
+        computed: Computed = "f32",
+        cache_gb: float = 1.0,
+        threads: int | None = None,
+    ) -> Self:
+        """Load the model; takes seconds and blocks. Raises EngineError or UsageError."""
+        trees = OpenVinoTrees(model, layers, computed=computed, threads=threads)
+        cache_tokens = max(int(cache_gb * 1e9) // trees.bytes_a_token, 1)
+        reader = TreeReader(trees, tokens_a_pass=TOKENS_A_PASS, cache_tokens=cache_tokens)
+        return cls(reader, FolderTokenizer(model.path), prompt)
+
+    @property
+    def counts(self) -> ReadCounts:
+        """What has been read so far."""
+        return self._reader.counts
+
+    async def states(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[SolutionStates | ScoreFailure]:
+        """The states of each prefix, in order; too long a one is a `ScoreFailure`.
+
+        Raises VerifierError where the model fails.
+        """
+        read = [self._tokens(prefix) for prefix in prefixes]
+        found = await self._reader.read(problem, [token_ids for token_ids, _, _ in read])
+        return [
+            outputs if isinstance(outputs, ScoreFailure) else SolutionStates(outputs, start, ends)
+            for outputs, (_, start, ends) in zip(found, read, strict=True)
+        ]
+
+    async def aclose(self) -> None:
+        """End the reader's thread; a second call does nothing."""
+        await self._reader.aclose()
+
+    def _tokens(self, prefix: Prefix) -> tuple[list[int], int, tuple[int, ...]]:
+        """All token ids, where the steps begin, and where each ends."""
+        if self._prompt == "question":
+            messages: tuple[Message, ...] = (Message("user", prefix.problem.question),)
+        else:
+            messages = prefix.messages
+        token_ids = list(self._render(messages))
+        start = len(token_ids)
+        ends: list[int] = []
+        for text in step_texts(prefix):
+            token_ids += self._encode(text + STEP_END) if text else ()
+            ends.append(len(token_ids))
+        return token_ids, start, tuple(ends)
+
+
+class FolderTokenizer:
+    """The tokenizer and chat template in an exported model's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import openvino_genai
+        except ImportError:
+            raise MissingExtraError("openvino-genai", "embedded") from None
+        self._tokenizer: Any = openvino_genai.Tokenizer(folder)
+        if not self._tokenizer.chat_template:
+            raise EngineError(f"{folder} has no chat template")
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """As the protocol says."""
+        turns = [{"role": role, "content": _unicode(content)} for role, content in messages]
+        return self.text(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True))
+
+    def text(self, text: str) -> list[int]:
+        """As the protocol says; half a surrogate pair is read as a question mark."""
+        rows = self._tokenizer.encode(_unicode(text), add_special_tokens=False).input_ids.data
+        token_ids: list[int] = rows[0].tolist()
+        return token_ids
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
