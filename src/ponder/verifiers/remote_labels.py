@@ -45,6 +45,11 @@ class LabelAnswer(NamedTuple):
 class UnreadableError(RequestError):
     """The server did not tell what was asked for; the message names it."""
 
+    def __init__(self, message: str, missing: int = 1) -> None:
+        super().__init__(message)
+        self.missing = missing
+        """How many things it did not tell."""
+
 
 class _Way(NamedTuple):
     """How a kind of server is asked for two labels."""
@@ -103,17 +108,18 @@ class LabelReader:
             return await self._by_ways(token_ids)
 
     async def _by_ways(self, token_ids: Sequence[int]) -> LabelAnswer:
+        failures: list[RequestError] = []
         for number in range(self._way, len(WAYS)):
             try:
                 answer = await self._ask(WAYS[number], token_ids)
             except RequestError as failure:
-                passes = isinstance(failure, UnreadableError) or failure.status in REFUSED
-                if not passes or number + 1 == len(WAYS):
+                if not isinstance(failure, UnreadableError) and failure.status not in REFUSED:
                     raise
+                failures.append(failure)
             else:
                 self._way, self._settled = max(self._way, number), True
                 return answer
-        raise AssertionError("the last way returns or raises")
+        raise min(failures, key=_distance)
 
     async def _ask(self, way: _Way, token_ids: Sequence[int]) -> LabelAnswer:
         body: JsonObject = {
@@ -136,21 +142,29 @@ def share(told: Sequence[TokenProbability], labels: tuple[Label, Label]) -> floa
     UnreadableError naming a label that is not told.
     """
     first, second = (_log_probability(told, label) for label in labels)
+    if first is None or second is None:
+        missing = [at for at, log in zip(labels, (first, second), strict=True) if log is None]
+        names = " and ".join(f"{label.text!r} (token {label.id})" for label in missing)
+        raise UnreadableError(
+            f"the label{'s' * (len(missing) > 1)} {names} cannot be read: not among the "
+            f"{len(told)} tokens whose probabilities the server tells",
+            len(missing),
+        )
     if first == second == -math.inf:
         raise UnreadableError(f"both {labels[0].text!r} and {labels[1].text!r} have probability 0")
     odds = math.exp(-abs(first - second))  # of the less probable one, so that nothing overflows
     return 1 / (1 + odds) if first >= second else odds / (1 + odds)
 
 
-def _log_probability(told: Sequence[TokenProbability], label: Label) -> float:
-    found = [token.log for token in told if _is(token, label) and token.log is not None]
-    if len(found) == 1:
-        return found[0]
-    reason = f"{len(found)} tokens read so" if found else "it is not"
-    raise UnreadableError(
-        f"the label {label.text!r} (token {label.id}) cannot be read: {reason} among the "
-        f"{len(told)} tokens whose probabilities the server tells"
-    )
+def _log_probability(told: Sequence[TokenProbability], label: Label) -> float | None:
+    """None where it is not told, or two tokens read so and none has an id."""
+    found = [token.log for token in told if _is(token, label)]
+    return found[0] if len(found) == 1 else None
+
+
+def _distance(failure: RequestError) -> int:
+    """How far a way was from telling both labels: what is worth reporting comes first."""
+    return failure.missing if isinstance(failure, UnreadableError) else 3
 
 
 def _is(token: TokenProbability, label: Label) -> bool:

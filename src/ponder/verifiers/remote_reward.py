@@ -17,7 +17,8 @@ from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
 from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run, class_score
-from ponder.verifiers.reward_families import Family, family_of
+from ponder.verifiers.reward_families import family_of
+from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ponder.verifiers.remote_connection import all_answers
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import UnreadableError
 from ponder.verifiers.remote_memory import ScoreMemory
-from ponder.verifiers.reward_families import Read
+from ponder.verifiers.reward_family import Read
 from ponder.verifiers.reward_formats import Place, Reading
 
 

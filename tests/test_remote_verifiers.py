@@ -1,0 +1,467 @@
+"""Reward models behind a server: exact scores, only new steps, and every failure named."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponder.backends.backoff import Backoff
+from ponder.backends.http_errors import RequestError
+from ponder.backends.prefix_tree import PrefixTree
+from ponder.errors import UsageError, VerifierError
+from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores, Usage
+from ponder.verifiers.remote_connection import RemoteConnection
+from ponder.verifiers.remote_counts import RemoteCounts
+from ponder.verifiers.remote_labels import Label, LabelReader, UnreadableError, share
+from ponder.verifiers.remote_memory import ScoreMemory
+from ponder.verifiers.remote_reward import RewardServer
+from ponder.verifiers.remote_scores import class_score
+from ponder.verifiers.remote_wire import TokenProbability
+from ponder.verifiers.reward_family import Read
+from tests.contracts.verifier_contract import CONTRACT, Check
+from tests.fake_reward_server import BLOCK, FakeRewardServer, classes, logit, serving
+
+GOOD, BAD, MARK = 10, 12, 258
+"""Ids of "+", "-" and the marker in the tokenizer below."""
+LABELS = (Label(GOOD, "+"), Label(BAD, "-"))
+MODES = ("labels", "classify", "pooling")
+FAMILIES = {
+    "labels": '[read]\nhead = "labels"\nlabels = ["+", "-"]\n',
+    "classes": '[read]\nhead = "classes"\npositive = [1]\n',
+    "value": '[read]\nhead = "value"\n',
+}
+INPUT = 'estimates = "value"\n[input]\nopening = "{question}\\n"\nmarker = "<mark>"\n'
+TEXTS = ("6 * 7 = 42\n\n", "42 - 2 = 40\n\n", "So 40.")
+PROBLEM = Problem.ask("How many?")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer of one token a byte, and families that fit it."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytes_only = Tokenizer(models.BPE(vocab={c: at for at, c in enumerate(alphabet)}, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    bytes_only.add_special_tokens([AddedToken(name) for name in ("<s>", "</s>", "<mark>")])
+    fast: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=bytes_only, bos_token="<s>", eos_token="</s>"
+    )
+    fast.save_pretrained(folder)
+    for name, read in FAMILIES.items():
+        (folder / f"{name}.toml").write_text(INPUT + read)
+    return folder
+
+
+@asynccontextmanager
+async def opened(
+    fake: FakeRewardServer, checkpoint: Path, mode: str = "labels", **knobs: Any
+) -> AsyncGenerator[RewardServer, None]:
+    family = "labels" if mode == "labels" else "classes"
+    async with serving(fake):
+        verifier = RewardServer(
+            fake.url,
+            "prm",
+            **{"family": str(checkpoint / f"{family}.toml"), "mode": mode, **knobs},
+            tokenizer=str(checkpoint),
+            block_size=BLOCK,
+        )
+        try:
+            yield verifier
+        finally:
+            await verifier.aclose()
+
+
+def grown(*texts: str, problem: Problem = PROBLEM) -> Prefix:
+    prefix = Prefix.root(problem)
+    for text in texts:
+        prefix = prefix.grow(Step(text))
+    return prefix
+
+
+def ids_of(*texts: str, question: str = "How many?") -> list[int]:
+    """The input up to the last marker, as the family wants it, one id a byte."""
+    from tokenizers import pre_tokenizers
+
+    place = {c: at for at, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+    def plain(text: str) -> list[int]:
+        return [place[c] for piece, _ in splitter.pre_tokenize_str(text) for c in piece]
+
+    steps = (token for text in texts for token in (*plain(text.rstrip()), MARK))
+    return [*plain(f"{question}\n"), *steps]
+
+
+def expected(mode: str, *texts: str) -> list[float]:
+    """Each step's score from the fake's formula alone."""
+    ends = [ids_of(*texts[:end]) for end in range(1, len(texts) + 1)]
+    if mode == "labels":
+        pairs = [(logit(ids, BAD), logit(ids, GOOD)) for ids in ends]
+    else:
+        pairs = [(wrong, right) for wrong, right in (classes(ids, 2) for ids in ends)]
+    return [1 / (1 + math.exp(wrong - right)) for wrong, right in pairs]
+
+
+async def scored(verifier: RewardServer, *prefixes: Prefix) -> list[StepScores]:
+    answers = await verifier.score(PROBLEM, prefixes)
+    assert all(isinstance(answer, StepScores) for answer in answers), answers
+    return [answer for answer in answers if isinstance(answer, StepScores)]
+
+
+async def reason(verifier: RewardServer, *texts: str) -> str:
+    [answer] = await verifier.score(PROBLEM, [grown(*(texts or TEXTS))])
+    assert isinstance(answer, ScoreFailure), answer
+    assert "\n" not in answer.reason
+    return answer.reason
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+async def test_contract(checkpoint: Path, mode: str, check: Check) -> None:
+    async with opened(FakeRewardServer(), checkpoint, mode) as verifier:
+        await check(verifier)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_scores_are_those_of_the_model(checkpoint: Path, mode: str) -> None:
+    async with opened(FakeRewardServer(), checkpoint, mode) as verifier:
+        [answer] = await scored(verifier, grown(*TEXTS))
+    assert answer.scores == pytest.approx(expected(mode, *TEXTS), abs=1e-9)
+    assert len(set(answer.scores)) == 3
+    sizes = [len(ids_of(*TEXTS[:end])) for end in range(4)]
+    assert answer.tokens == (sizes[0], *(sizes[at + 1] - sizes[at] for at in range(3)))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama"])
+async def test_labels_are_read_exactly_however_improbable(checkpoint: Path, kind: Any) -> None:
+    async with opened(FakeRewardServer(kind), checkpoint) as verifier:
+        prefixes = [grown(f"{n} apples") for n in range(30)]
+        answers = await scored(verifier, *prefixes)
+    for n, answer in enumerate(answers):
+        assert answer.scores == pytest.approx(expected("labels", f"{n} apples"), abs=1e-9)
+
+
+async def test_vllm_is_asked_for_the_two_labels_by_id(checkpoint: Path) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint) as verifier:
+        await scored(verifier, grown(TEXTS[0]))
+    [(path, body)] = fake.requests
+    assert path == "/v1/completions"
+    assert body == {
+        "model": "prm",
+        "prompt": ids_of(TEXTS[0]),
+        "max_tokens": 1,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "stream": False,
+        "logprobs": 2,
+        "logprob_token_ids": [GOOD, BAD],
+        "allowed_token_ids": [GOOD, BAD],
+        "return_tokens_as_token_ids": True,
+    }
+
+
+async def test_classify_is_asked_for_raw_logits(checkpoint: Path) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint, "classify") as verifier:
+        await scored(verifier, grown(TEXTS[0]))
+    assert fake.requests == [
+        (
+            "/classify",
+            {
+                "model": "prm",
+                "input": ids_of(TEXTS[0]),
+                "add_special_tokens": False,
+                "use_activation": False,
+            },
+        )
+    ]
+
+
+async def test_labels_that_were_the_two_most_probable_by_chance_are_not_a_way(
+    checkpoint: Path,
+) -> None:
+    fake = FakeRewardServer("llama", first_way_hit=True)
+    async with opened(fake, checkpoint) as verifier:
+        first = await scored(verifier, grown("one"))
+        later = await scored(verifier, *(grown(f"{n} pears") for n in range(8)))
+    assert not fake.first_way_hit
+    assert first[0].scores == pytest.approx(expected("labels", "one"), abs=1e-9)
+    for n, answer in enumerate(later):
+        assert answer.scores == pytest.approx(expected("labels", f"{n} pears"), abs=1e-9)
+
+
+async def test_a_bare_endpoint_reads_labels_among_the_five_and_fails_by_name_else(
+    checkpoint: Path,
+) -> None:
+    names = {GOOD: "+", BAD: "-"}
+    fake = FakeRewardServer("bare", text_of=lambda token: names.get(token, f"<{token}>"))
+    async with opened(fake, checkpoint) as verifier:
+        fake.likely = (GOOD, BAD)
+        [answer] = await scored(verifier, grown("one plum"))
+        fake.likely = (GOOD,)
+        outside = await reason(verifier, "two plums")
+    assert answer.scores == pytest.approx(expected("labels", "one plum"), abs=1e-9)
+    assert outside == (
+        f"the label '-' (token {BAD}) cannot be read: not among the 5 tokens whose probabilities "
+        "the server tells"
+    )
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama"])
+async def test_a_label_that_is_not_told_is_a_failure_with_its_name(
+    checkpoint: Path, kind: Any
+) -> None:
+    async with opened(FakeRewardServer(kind, leaves_out=BAD), checkpoint) as verifier:
+        assert f"'-' (token {BAD})" in await reason(verifier)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_only_new_steps_are_asked(checkpoint: Path, mode: str) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint, mode) as verifier:
+        await scored(verifier, grown(TEXTS[0]))
+        await scored(verifier, grown(*TEXTS[:2]))
+        assert fake.prompts == [ids_of(TEXTS[0]), ids_of(*TEXTS[:2])]
+        again = await scored(verifier, grown(*TEXTS[:2]), grown(TEXTS[0]))
+    assert len(fake.prompts) == 2
+    assert again[0].scores == pytest.approx(expected(mode, *TEXTS[:2]), abs=1e-9)
+
+
+async def test_the_longest_prefix_goes_first_and_fills_the_cache(checkpoint: Path) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint) as verifier:
+        await scored(verifier, grown(*TEXTS))
+        counts = verifier.counts
+    assert max(fake.prompts, key=len) == fake.prompts[0]
+    assert counts.distinct == len(fake.prompts[0])
+    assert counts.computed is not None
+    assert counts.computed <= counts.distinct + 2 * BLOCK
+
+
+async def test_pooled_steps_and_pooled_tokens_are_one(checkpoint: Path) -> None:
+    fake = FakeRewardServer(pools_steps_by=MARK)
+    async with opened(fake, checkpoint, "pooling") as verifier:
+        [answer] = await scored(verifier, grown(*TEXTS))
+        assert answer.scores == pytest.approx(expected("pooling", *TEXTS), abs=1e-9)
+        fake.pools_steps_by = MARK - 1
+        assert "pooled 0 tokens of a prompt of" in await reason(verifier, "other", "steps")
+
+
+async def test_scores_go_with_their_problem(checkpoint: Path) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint) as verifier:
+        for _ in range(2):
+            problem = Problem.ask("Once?")
+            await verifier.score(problem, [grown("yes", problem=problem)])
+            del problem
+            gc.collect()
+    assert len(fake.prompts) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_failure_leaves_the_others_and_is_asked_again(checkpoint: Path, mode: str) -> None:
+    fake = FakeRewardServer(statuses=[200, 403])
+    async with opened(fake, checkpoint, mode) as verifier:
+        await scored(verifier, grown("zero"))
+        first, second = await verifier.score(PROBLEM, [grown("one"), grown("two")])
+        assert [type(first), type(second)].count(ScoreFailure) == 1
+        assert "status 403: fault 403" in str(first) + str(second)
+        await scored(verifier, grown("one"), grown("two"))
+
+
+async def test_a_500_is_repeated_by_the_client_and_told_when_it_stays() -> None:
+    fake = FakeRewardServer(statuses=[500, 200, 500, 500])
+    async with serving(fake):
+        connection = RemoteConnection(fake.url, backoff=Backoff(attempts=2, first=0.001))
+        reader = LabelReader(connection, "prm", LABELS)
+        assert (await reader.read([1, 2, 3])).usage == Usage(3, 0, None)
+        with pytest.raises(RequestError, match="status 500"):
+            await reader.read([1, 2, 4])
+        await connection.aclose()
+    assert len(fake.requests) == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_short_answer_is_a_failure(checkpoint: Path, mode: str) -> None:
+    async with opened(FakeRewardServer(short=True), checkpoint, mode) as verifier:
+        told = await reason(verifier)
+    assert {
+        "labels": "cannot be read: not among the 0 tokens",
+        "classify": "data.0.probs",
+        "pooling": "pooled",
+    }[mode] in told
+
+
+async def test_too_few_classes_are_a_failure(checkpoint: Path) -> None:
+    async with opened(FakeRewardServer(heads=1), checkpoint, "classify") as verifier:
+        assert "2 finite ones were wanted" in await reason(verifier)
+
+
+async def test_a_server_without_classify_is_told_of_pooling(checkpoint: Path) -> None:
+    async with opened(FakeRewardServer(statuses=[404]), checkpoint, "classify") as verifier:
+        assert "`mode` = pooling" in await reason(verifier, "one")
+
+
+@pytest.mark.parametrize("silent", [{"omits_usage": True}, {"tells_cached": False}])
+async def test_what_is_not_told_is_none(checkpoint: Path, silent: Any) -> None:
+    async with opened(FakeRewardServer(**silent), checkpoint) as verifier:
+        [answer] = await scored(verifier, grown(*TEXTS))
+        counts = verifier.counts
+    assert counts.cached is counts.computed is counts.ratio is None
+    assert counts.distinct == len(ids_of(*TEXTS)) == sum(answer.tokens or ())
+    assert counts.least_ratio is not None
+
+
+async def test_computed_is_the_floor_when_requests_come_one_by_one(checkpoint: Path) -> None:
+    async with opened(FakeRewardServer(), checkpoint, concurrency=1) as verifier:
+        for end in range(1, 4):
+            await scored(verifier, grown(*TEXTS[:end]), grown(*TEXTS[: end - 1], "Or else."))
+        counts = verifier.counts
+    assert counts.computed == counts.floor > counts.distinct
+    assert counts.ratio == counts.least_ratio
+
+
+async def test_concurrency_is_bounded(checkpoint: Path) -> None:
+    fake = FakeRewardServer(pause=0.005)
+    async with opened(fake, checkpoint, concurrency=3) as verifier:
+        await scored(verifier, grown("first"))
+        await scored(verifier, *(grown(f"{n} figs") for n in range(20)))
+    assert fake.most_running == 3
+
+
+async def test_it_can_be_used_again_after_it_was_closed(checkpoint: Path) -> None:
+    fake = FakeRewardServer()
+    async with opened(fake, checkpoint) as verifier:
+        before = await scored(verifier, grown("one"))
+        await verifier.aclose()
+        assert await scored(verifier, grown("one")) == before
+
+
+def test_a_verifier_works_in_one_event_loop_after_the_other(checkpoint: Path) -> None:
+    async def score_alone(texts: Sequence[str]) -> list[StepScores]:
+        async with opened(FakeRewardServer(), checkpoint) as verifier:
+            return await scored(verifier, grown(*texts))
+
+    assert asyncio.run(score_alone(TEXTS)) == asyncio.run(score_alone(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"mode": "classify"}, "is read by `mode` = labels, got 'classify'"),
+        ({"concurrency": 0}, "`concurrency` must be at least 1, got 0"),
+        ({"timeout": 0}, "`timeout` must be over 0 seconds, got 0"),
+        ({"block_size": 0}, "`block_size` must be at least 1, got 0"),
+        ({"base_url": "localhost:8000"}, "not an http"),
+        ({"family": None}, "no family of reward models fits 'prm'"),
+    ],
+)
+def test_bad_knobs_fail_at_once(checkpoint: Path, knobs: Any, words: str) -> None:
+    good = {"base_url": "http://localhost:1", "family": str(checkpoint / "labels.toml")}
+    with pytest.raises(UsageError, match=words):
+        RewardServer(**{**good, **knobs}, model="prm")
+
+
+async def test_a_missing_tokenizer_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    family = str(checkpoint / "labels.toml")
+    verifier = RewardServer("http://localhost:1", "prm", family, tokenizer=str(tmp_path))
+    with pytest.raises(VerifierError, match="cannot open the tokenizer") as failure:
+        await verifier.score(PROBLEM, [grown("one")])
+    assert "\n" not in str(failure.value)
+
+
+def test_the_identity_changes_with_the_family_and_the_mode(checkpoint: Path) -> None:
+    family = str(checkpoint / "classes.toml")
+    one, other = (
+        RewardServer("http://localhost:1", "prm", family, mode) for mode in ("classify", "pooling")
+    )
+    assert one.info.identity != other.info.identity
+    assert one.info.estimates == "value"
+
+
+logprobs = st.floats(-300, 0)
+
+
+@given(logprobs, logprobs)
+def test_the_shares_of_two_labels_add_up_to_one(good: float, bad: float) -> None:
+    told = [TokenProbability(id=BAD, logprob=bad), TokenProbability(id=GOOD, logprob=good)]
+    one, other = share(told, LABELS), share(told, (LABELS[1], LABELS[0]))
+    assert one + other == pytest.approx(1)
+    assert 0 <= one <= 1
+    assert (one >= other) == (good >= bad) or math.isclose(one, other)
+
+
+def test_a_label_of_probability_zero_is_read_but_not_two() -> None:
+    never, certain = TokenProbability(id=BAD, prob=0.0), TokenProbability(id=GOOD, prob=1.0)
+    assert share([never, certain], LABELS) == 1.0
+    with pytest.raises(UnreadableError, match="have probability 0"):
+        share([never, TokenProbability(id=GOOD, prob=0.0)], LABELS)
+
+
+def test_text_is_matched_exactly_and_a_barred_label_is_not_read() -> None:
+    told = [TokenProbability(token=" +", logprob=-1.0), TokenProbability(token="-", logprob=-2.0)]
+    with pytest.raises(UnreadableError, match=r"'\+'"):
+        share(told, LABELS)
+    barred = [TokenProbability(id=GOOD, logprob=-1.0), TokenProbability(id=BAD, logprob=-9999.0)]
+    with pytest.raises(UnreadableError, match="'-'"):
+        share(barred, LABELS)
+
+
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=3))
+def test_classes_are_summed_and_values_squashed_or_cut(logits: list[float]) -> None:
+    right = class_score(logits, Read(head="classes", positive=(1, 2)))
+    wrong = class_score(logits, Read(head="classes", positive=(0,)))
+    assert right + wrong == pytest.approx(1)
+    assert class_score(logits, Read(head="value")) == pytest.approx(1 / (1 + math.exp(-logits[0])))
+    cut = class_score(logits, Read(head="value", squash="none", low=-2, high=3))
+    assert cut == min(max(logits[0], -2), 3)
+
+
+sequences = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12)
+
+
+@given(sequences)
+def test_distinct_tokens_are_the_nodes_of_the_prefix_tree(sent: list[list[int]]) -> None:
+    tree, counts = PrefixTree(), RemoteCounts(block_size=1)
+    floor = 0
+    for token_ids in sent:
+        floor += max(tree.new(token_ids), 1)
+        tree.add(token_ids)
+        counts.send(PROBLEM, token_ids)
+    assert counts.distinct == len(tree)
+    assert counts.floor == floor
+
+
+async def test_whoever_waits_for_a_cancelled_request_asks_anew() -> None:
+    memory, asked = ScoreMemory(limit=2), 0
+
+    async def ask() -> tuple[float, ...]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        return (0.5,)
+
+    first = asyncio.create_task(memory.once(PROBLEM, [1], ask))
+    second = asyncio.create_task(memory.once(PROBLEM, [1], ask))
+    third = asyncio.create_task(memory.once(PROBLEM, [1], ask))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == await third == (0.5,)
+    assert asked == 2
+    for number in (2, 3, 1):
+        await memory.once(PROBLEM, [number], ask)
+    assert asked == 5, "the oldest of three is forgotten at a limit of two"
