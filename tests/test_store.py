@@ -278,7 +278,7 @@ def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 7")
     connection.close()
     for use in (opened, RunStore.read):
-        with pytest.raises(StoreError, match="schema version 7, this ponder reads up to 1: update"):
+        with pytest.raises(StoreError, match="schema version 7, this ponder reads up to 2: update"):
             use(tmp_path)
 
 

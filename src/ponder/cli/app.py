@@ -18,6 +18,7 @@ from ponder.cli.grade import grade
 from ponder.cli.pool import export, import_
 from ponder.cli.report import report
 from ponder.cli.run import run
+from ponder.cli.score import score
 from ponder.cli.show import show
 from ponder.cli.solve import solve
 from ponder.cli.terminal import errors
@@ -34,6 +35,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(solve)
 app.command()(show)
+app.command()(score)
 app.command()(grade)
 app.command()(report)
 app.command("import")(import_)

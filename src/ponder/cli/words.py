@@ -49,6 +49,11 @@ def with_keys(recipe: Recipe, words: Sequence[str]) -> Recipe:
     return recipe
 
 
+def knobs(words: Sequence[str]) -> dict[str, object]:
+    """`--verifier-knob` words: a TOML value or bare text each."""
+    return {key: _value(value) for key, value in pairs(words, "--verifier-knob").items()}
+
+
 def _value(text: str) -> object:
     """A TOML value; bare text is a string."""
     try:

@@ -75,7 +75,7 @@ def export_pool(folder: Path, file: Path, score: str | None) -> int:
                 by_problem.get(trace.problem_id, {}),
                 ranking=score or named,
             )
-            for trace in reader.traces()
+            for trace in reader.scored_traces()
         ]
     write_pool(file, problems)
     return len(problems)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from ponder.errors import StoreError
 from ponder.evals.measure import Measured, measure
-from ponder.evals.outcomes import Grader
+from ponder.evals.outcomes import Grader, ranking_name
 from ponder.evals.summary import summarise
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
@@ -59,6 +59,8 @@ class _Stored(NamedTuple):
     grades: dict[Grader, Grades]
     study: Mapping[str, Any]
     provenance: Mapping[str, object]
+    score_sets: Mapping[str, Mapping[str, Any]]
+    """What gave the scores that were added to the candidates, by name."""
 
     def view(self, name: str | None, grades: Grades, summary: Summary, *, greedy: bool) -> RunView:
         """The run, ready to be drawn."""
@@ -72,21 +74,40 @@ class _Stored(NamedTuple):
             grades=grades,
             summary=summary,
             greedy=greedy,
-            ranges=_ranges(self.provenance),
+            ranges=self._ranges(),
             provenance=told,
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
         )
+
+    def ranking(self) -> str | None:
+        """The scores that rank unless others are chosen: the run's own before any added ones."""
+        own = guiding(self.provenance)
+        if own is not None or not self.score_sets:
+            return own
+        return ranking_name(
+            replace(c, scores={n: s for n, s in c.scores.items() if n not in self.score_sets})
+            for trace in self.traces
+            for c in trace.candidates
+        )
+
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        """Least and greatest score, by the name of what gave them."""
+        verifiers = self.provenance.get("verifiers")
+        own = {info["name"]: info for info in verifiers} if isinstance(verifiers, list) else {}
+        added = {name: settings["verifier"] for name, settings in self.score_sets.items()}
+        return {name: (info["low"], info["high"]) for name, info in (own | added).items()}
 
 
 def _stored(folder: Path) -> _Stored:
     with RunReader(folder) as reader:
         return _Stored(
             folder,
-            tuple(reader.traces()),
+            tuple(reader.scored_traces()),
             {example.problem.id: example for example in reader.examples()},
             {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
             cast("Mapping[str, Any]", reader.recipe()["study"]),
             reader.provenance(),
+            reader.score_sets(),
         )
 
 
@@ -117,7 +138,7 @@ def load_run(
         ours=stored.grades["ours"],
         grader=grader,
         n=stored.study.get("n"),
-        score=score or guiding(stored.provenance),
+        score=score or stored.ranking(),
         aggregation=how,
     )
     summary = Summary.model_validate(summarise(measured), extra="ignore")
@@ -131,12 +152,6 @@ def guiding(provenance: Mapping[str, object]) -> str | None:
     if isinstance(verifiers, list) and verifiers:
         return str(verifiers[0]["name"])
     return None
-
-
-def _ranges(provenance: Mapping[str, object]) -> dict[str, tuple[float, float]]:
-    verifiers = provenance.get("verifiers")
-    infos = verifiers if isinstance(verifiers, list) else []
-    return {info["name"]: (info["low"], info["high"]) for info in infos}
 
 
 def _readable(value: object) -> str:

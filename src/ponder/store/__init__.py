@@ -4,8 +4,10 @@ from ponder.store.base import CallKey, CallLog, CallRecord
 from ponder.store.log import MemoryCallLog
 from ponder.store.reading import Grader, Grades, Opening, RunReader
 from ponder.store.run import RunStore
+from ponder.store.score_sets import AddedScores, ScoreSet, fingerprint
 
 __all__ = [
+    "AddedScores",
     "CallKey",
     "CallLog",
     "CallRecord",
@@ -15,4 +17,6 @@ __all__ = [
     "Opening",
     "RunReader",
     "RunStore",
+    "ScoreSet",
+    "fingerprint",
 ]

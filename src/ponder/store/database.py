@@ -5,21 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from ponder.errors import StoreError
 
-SCHEMA_VERSION = 1
-"""Written as SQLite's `user_version`; a file of a higher one is refused."""
 APPLICATION_ID = 0x706F6E64
 """The letters "pond": tells a run from any other SQLite file."""
 DATABASE_NAME = "run.sqlite"
 _PATIENCE = 60.0
 """Seconds to wait for another program's transaction, an SQLite shell's for instance."""
 
-SCHEMA = (
+_RUN = (
     # What was asked, under which settings.
     "CREATE TABLE study (content TEXT NOT NULL) STRICT",
     "CREATE TABLE openings (id INTEGER PRIMARY KEY, opened TEXT NOT NULL, host TEXT NOT NULL,"
@@ -37,8 +37,18 @@ SCHEMA = (
     "CREATE TABLE grades (grader TEXT NOT NULL, problem_id TEXT NOT NULL, path TEXT NOT NULL,"
     " correct INTEGER NOT NULL, PRIMARY KEY (grader, problem_id, path)) STRICT, WITHOUT ROWID",
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_ADDED_SCORES = (
+    "CREATE TABLE score_sets (name TEXT PRIMARY KEY, settings TEXT NOT NULL) STRICT",
+    # `text` is the fingerprint of the text that was scored.
+    "CREATE TABLE scores (name TEXT NOT NULL, problem_id TEXT NOT NULL, path TEXT NOT NULL,"
+    " text TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (name, problem_id, path)) STRICT,"
+    " WITHOUT ROWID",
+)
+SCHEMA = (_RUN, _ADDED_SCORES)
+"""For each version, what it adds to the one before."""
+SCHEMA_VERSION = len(SCHEMA)
+"""Written as SQLite's `user_version`; a file of a higher one is refused."""
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "the disk is full: free space and run again; what was committed is kept",
@@ -83,7 +93,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def connect_writing(path: Path) -> sqlite3.Connection:
-    """The writing connection; makes the file if there is none. The caller holds the run's lock.
+    """The writing connection; makes the file if there is none, brings an older one up to date.
+
+    The caller holds the run's lock.
 
     A power loss costs the last transactions, never the file: WAL with `synchronous = NORMAL`.
     """
@@ -92,14 +104,14 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     )
     try:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables:
-            _check(connection, path)
+        version = _checked_version(connection, path) if tables else 0
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        if not tables:
+        if version < SCHEMA_VERSION:
             with transaction(connection):
-                for statement in SCHEMA:
+                for statement in chain.from_iterable(SCHEMA[version:]):
                     connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
         connection.close()
         raise
@@ -115,14 +127,15 @@ def connect_reading(path: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
-        _check(connection, path)
+        _checked_version(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's schema version; raises StoreError for another program's file or a newer one."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -132,6 +145,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has schema version {version}, this ponder reads up to {SCHEMA_VERSION}: "
             "update ponder"
         )
+    return int(version)
 
 
 class Database:
@@ -140,6 +154,8 @@ class Database:
     def __init__(self, path: Path, before_reading: Callable[[], None] | None = None) -> None:
         self.path = path
         self._before_reading = before_reading
+        # To free the connection under a read that another thread makes would end the process.
+        self._reading = threading.Lock()
         with stated(path):
             self._connection = connect_reading(path)
 
@@ -151,9 +167,14 @@ class Database:
 
     def committed_rows(self, sql: str, *values: str) -> list[Row]:
         """All rows of a query as of the last transaction: waits for no write."""
-        with stated(self.path):
+        with stated(self.path), self._reading:
             return self._connection.execute(sql, values).fetchall()
 
+    def has(self, table: str) -> bool:
+        """Whether the file has this table: one that an older version made may not."""
+        return bool(self.rows("SELECT 1 FROM sqlite_schema WHERE name = ?", table))
+
     def close(self) -> None:
-        """Free the connection; a second call does nothing."""
-        self._connection.close()
+        """Free the connection once a read has ended; a second call does nothing."""
+        with self._reading:
+            self._connection.close()

@@ -12,6 +12,7 @@ from ponder.errors import StoreError
 from ponder.store.database import DATABASE_NAME, Database
 from ponder.store.log import StoredCallLog, path_of, storable
 from ponder.store.records import EXAMPLE, TRACE
+from ponder.store.score_sets import ScoreSet, ScoreSets, with_scores
 from ponder.store.study import Settings
 from ponder.store.writer import Writer
 from ponder.trace import Trace
@@ -43,6 +44,7 @@ class RunReader:
         self.folder = folder
         self._database = Database(folder / DATABASE_NAME, writer.flush if writer else None)
         self._log = StoredCallLog(self._database, writer.submit if writer else None)
+        self._score_sets = ScoreSets(self._database)
 
     @property
     def log(self) -> StoredCallLog:
@@ -100,6 +102,19 @@ class RunReader:
             " ORDER BY position IS NULL, position, problem_id"
         )
         return (self.trace(str(name)) for (name,) in rows)
+
+    def scored_traces(self) -> Iterator[Trace]:
+        """The traces, with added scores among those of their candidates."""
+        sets = {name: self.added_scores(name) for name in self.score_sets()}
+        return (with_scores(trace, sets) for trace in self.traces())
+
+    def score_sets(self) -> dict[str, Settings]:
+        """The added sets of scores by name, oldest first: what gave them, and how."""
+        return self._score_sets.settings()
+
+    def added_scores(self, name: str) -> ScoreSet:
+        """The scores of one added set; empty if there is none."""
+        return self._score_sets.read(name)
 
     def grades(self, grader: Grader) -> Grades:
         """The grades that one grader gave; empty if it gave none."""

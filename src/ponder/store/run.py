@@ -22,6 +22,7 @@ from ponder.store.lock import RunLock
 from ponder.store.log import path_text, storable
 from ponder.store.reading import Grader, RunReader
 from ponder.store.records import EXAMPLE, TRACE
+from ponder.store.score_sets import ScoreSet, check_same_settings, scores_write, settings_write
 from ponder.store.study import Settings, check_same_study, plain
 from ponder.store.writer import Storable, Write, Writer
 from ponder.trace import Trace
@@ -120,6 +121,21 @@ class RunStore(RunReader):
             for (problem_id, path), correct in grades.items()
         ]
         self._writer.submit(Write("INSERT OR REPLACE INTO grades VALUES (?, ?, ?, ?)", rows))
+
+    def open_scores(self, name: str, settings: Settings) -> None:
+        """Start a set of scores for the candidates, or go on with it.
+
+        `settings` says what gives the scores, and how. Raises StoreError, naming both, if the set
+        was started with other ones.
+        """
+        kept = self.score_sets().get(name)
+        if kept is not None:
+            check_same_settings(name, kept, settings, self.folder)
+        self._writer.submit(settings_write(name, settings))
+
+    def add_scores(self, name: str, scores: ScoreSet) -> None:
+        """Keep scores in a set, in one transaction; a candidate's earlier ones are replaced."""
+        self._writer.submit(scores_write(name, scores))
 
     def set_provenance(self, provenance: Mapping[str, object]) -> None:
         """Say what this process runs on: versions, hardware, hashes; JSON values only."""

@@ -25,17 +25,22 @@ def check_same_study(
     `extends` names keys that may differ, dotted ("dataset.limit"); a table's name stands for all
     of its keys.
     """
-    before, now = dict(_flat(kept)), dict(_flat(asked))
-    differing = [
-        f"{key} is {_shown(before, key)} there, {_shown(now, key)} here"
-        for key in sorted(before.keys() | now.keys())
-        if _shown(before, key) != _shown(now, key) and not _covered(key, extends)
-    ]
+    differing = differences(kept, asked, extends)
     if differing:
         raise RecipeMismatchError(
             f"{folder} holds a run of another study: {'; '.join(differing)}: "
             "use these values, or another folder"
         )
+
+
+def differences(kept: Settings, asked: Settings, extends: Collection[str] = ()) -> list[str]:
+    """Each key that differs, dotted, with both values; those that `extends` covers are left out."""
+    before, now = dict(_flat(kept)), dict(_flat(asked))
+    return [
+        f"{key} is {_shown(before, key)} there, {_shown(now, key)} here"
+        for key in sorted(before.keys() | now.keys())
+        if _shown(before, key) != _shown(now, key) and not _covered(key, extends)
+    ]
 
 
 def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,0 +1,79 @@
+"""`ponder score`: another verifier's scores for the candidates of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponder.cli.terminal import errors, interruptible, output, print_json
+from ponder.cli.words import knobs
+from ponder.errors import PonderError
+from ponder.evals.rescore import Rescored, rescore
+from ponder.evals.score_many import Scorer
+from ponder.evals.study import reopened
+from ponder.evals.throughput import throughput
+from ponder.recipes.registry import verifier_of
+from ponder.report.counting import CountingProgress
+from ponder.verifiers.base import Verifier
+
+
+def score(
+    run: Annotated[Path, typer.Argument(help="A run directory, an imported pool's too.")],
+    verifier: Annotated[str, typer.Option(help="A verifier's name, or module:function.")],
+    verifier_knob: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE of the verifier, repeatable.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What to call the scores; by default the verifier's name.")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Ends a step; by default as in the run, or a blank line.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was scored.")] = False,
+) -> None:
+    """Add a verifier's scores to the candidates that a run holds; nothing is sampled again.
+
+    The same command goes on where it stopped. `ponder report RUN --score NAME` ranks by them.
+
+    Example: ponder score runs/sample --verifier arithmetic --name sums
+    """
+    scorer = verifier_of(verifier, knobs(verifier_knob or ()))
+    called = name or scorer.info.name
+    found = interruptible(lambda stop: _score(run, scorer, called, separator, stop))
+    _check_scored(run, found)
+    if as_json:
+        counts = {"candidates": found.candidates, "kept": found.kept, "added": found.added}
+        named = {"run": str(run), "name": called, "verifier": scorer.info.identity}
+        print_json({**named, **counts, "failed": found.failed, **throughput(found.pace)})
+    else:
+        output().print(_line(run, called, found), markup=False, soft_wrap=True)
+
+
+async def _score(
+    run: Path, verifier: Verifier, name: str, separator: str | None, stop: asyncio.Event
+) -> Rescored:
+    try:
+        with reopened(run) as store, CountingProgress(errors(), name, "candidates") as watch:
+            return await rescore(store, Scorer(verifier, watch, stop), name, separator=separator)
+    finally:
+        await verifier.aclose()
+
+
+def _line(run: Path, name: str, found: Rescored) -> str:
+    before = f", {found.kept} were there" if found.kept else ""
+    failed = f", {found.failed} failed: {found.reason}" if found.failed else ""
+    return f"{run}: {found.added} candidates scored as {name}{before}{failed}"
+
+
+def _check_scored(run: Path, found: Rescored) -> None:
+    """Fail if the scoring was stopped before its end, or if nothing could be scored."""
+    if found.left:
+        done = found.candidates - found.left
+        raise PonderError(
+            f"{run}: {done} of {found.candidates} candidates are done; the same command goes on"
+        )
+    if found.failed and not found.added and not found.kept:
+        raise PonderError(f"{run}: no candidate could be scored: {found.reason}")

@@ -1,0 +1,43 @@
+"""How fast a verifier was, as its reports tell it."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from ponder.evals.score_many import Pace
+
+
+class Throughput(TypedDict):
+    """What was scored, and at what cost."""
+
+    solutions: int
+    seconds: float
+    solutions_per_second: float | None
+    """None where nothing was scored."""
+    tokens: int | None
+    """Of the verifier's input, each node of a problem's prefix tree once; None: not told."""
+    tokens_per_second: float | None
+    computed: int | None
+    """Positions that passed through the model, pads included; None: not told."""
+    distinct: int | None
+    """Nodes of the prefix trees of the verifier's inputs."""
+    computed_per_distinct: float | None
+    """1 is every token computed once."""
+
+
+def throughput(pace: Pace) -> Throughput:
+    """A pace, ready for JSON."""
+    return {
+        "solutions": pace.solutions,
+        "seconds": pace.seconds,
+        "solutions_per_second": _ratio(pace.solutions, pace.seconds),
+        "tokens": pace.tokens,
+        "tokens_per_second": _ratio(pace.tokens, pace.seconds),
+        "computed": pace.computed,
+        "distinct": pace.distinct,
+        "computed_per_distinct": _ratio(pace.computed, pace.distinct),
+    }
+
+
+def _ratio(count: float | None, of: float | None) -> float | None:
+    return count / of if count and of else None
