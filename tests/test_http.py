@@ -203,8 +203,10 @@ async def test_closing_a_stream_closes_the_connection() -> None:
         stream = http.stream("v1/x", {})
         await anext(stream)
         await stream.aclose()
-        await asyncio.wait_for(gone.wait(), 1)
+        async with asyncio.timeout(5):
+            await gone.wait()
         await http.aclose()
+    assert gone.is_set()
 
 
 async def test_the_key_is_sent_and_told_nowhere(
