@@ -44,7 +44,11 @@ class TreeModel(Protocol[State]):
         ...
 
     def extend(self, trees: Sequence[tuple[State, Growth]]) -> list[Outputs]:
-        """Compute each tree's new tokens, in one pass if the model can, and keep their state."""
+        """Compute each tree's new tokens and no pads, in one pass if it can, and keep their state.
+
+        Raises MemoryError where the pass is too large. The states of a pass that raised are not
+        used again.
+        """
         ...
 
 
@@ -52,7 +56,7 @@ class PrefixTree:
     """The distinct tokens of one problem's sequences, numbered in order of arrival."""
 
     def __init__(self) -> None:
-        self._slots: dict[tuple[int, int], int] = {}
+        self._slots: dict[int, int] = {}
         self._token_ids: list[int] = []
         self._parents: list[int] = []
         self._computed = 0
@@ -60,13 +64,18 @@ class PrefixTree:
     def __len__(self) -> int:
         return len(self._token_ids)
 
+    @property
+    def computed(self) -> int:
+        """How many slots growths have told of: those below it."""
+        return self._computed
+
     def add(self, token_ids: Sequence[int]) -> list[int]:
         """The slot of each token on this path; those not seen before get the next ones."""
         path: list[int] = []
         slot = -1
         for token_id in token_ids:
             new = len(self._token_ids)
-            parent, slot = slot, self._slots.setdefault((slot, token_id), new)
+            parent, slot = slot, self._slots.setdefault(_child(slot, token_id), new)
             if slot == new:
                 self._token_ids.append(token_id)
                 self._parents.append(parent)
@@ -77,18 +86,23 @@ class PrefixTree:
         """How many slots `add` would make."""
         slot = -1
         for known, token_id in enumerate(token_ids):
-            found = self._slots.get((slot, token_id))
+            found = self._slots.get(_child(slot, token_id))
             if found is None:
                 return len(token_ids) - known
             slot = found
         return 0
 
-    def growth(self) -> Growth:
-        """What was added since the last growth."""
+    def growth(self, most: int | None = None) -> Growth:
+        """What was added since the last growth, or the first `most` tokens of it.
+
+        Slots are in order of arrival, so a token never comes before the one that it follows.
+        """
         first, end = self._computed, len(self)
+        if most is not None:
+            end = min(end, first + most)
         sees = np.zeros((end - first, end), dtype=np.bool_)
         positions = np.zeros(end - first, dtype=np.int64)
-        for row, parent in enumerate(self._parents[first:]):
+        for row, parent in enumerate(self._parents[first:end]):
             if parent >= first:
                 sees[row] = sees[parent - first]
                 positions[row] = positions[parent - first] + 1
@@ -98,7 +112,7 @@ class PrefixTree:
                 positions[row] = len(path)
             sees[row, first + row] = True
         self._computed = end
-        return Growth(first, np.array(self._token_ids[first:], dtype=np.int64), positions, sees)
+        return Growth(first, np.array(self._token_ids[first:end], dtype=np.int64), positions, sees)
 
     def _path(self, slot: int) -> list[int]:
         path: list[int] = []
@@ -106,3 +120,8 @@ class PrefixTree:
             path.append(slot)
             slot = self._parents[slot]
         return path
+
+
+def _child(slot: int, token_id: int) -> int:
+    """One number for a token after a slot, or after none (-1): a third of a tuple's memory."""
+    return (slot + 1) << 32 | token_id

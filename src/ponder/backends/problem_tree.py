@@ -1,0 +1,110 @@
+"""One problem's tree of prefixes with what a model keeps and gave for it, and a way through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+import numpy as np
+
+from ponder.backends.prefix_tree import Growth, Outputs, PrefixTree, State
+from ponder.types import Problem
+
+
+class ProblemTree(Generic[State]):
+    """The tokens that have keys and values, and the count of all that were ever asked for."""
+
+    def __init__(self) -> None:
+        self.held = PrefixTree()
+        """Replaced by an empty one when the tree leaves the cache."""
+        self.state: State | None = None
+        """The model's keys and values of `held`; None before its first growth."""
+        self.under_way = 0
+        """Readings that need `held` as it is."""
+        self.used = 0
+        """When it was last read: a higher number is later."""
+        self._seen = self.held
+        self._outputs: Outputs | None = None
+
+    @property
+    def distinct(self) -> int:
+        """Nodes over all sequences ever added."""
+        return len(self._seen)
+
+    def add(self, token_ids: Sequence[int]) -> list[int]:
+        """The slot of each token in `held`."""
+        if self._seen is not self.held:
+            self._seen.add(token_ids)
+        return self.held.add(token_ids)
+
+    def keep(self, growth: Growth, outputs: Outputs) -> None:
+        """Store what the model gave for new tokens; raises ValueError unless it is a row each."""
+        new = len(growth.token_ids)
+        if outputs.ndim != 2 or len(outputs) != new:
+            raise ValueError(f"the model gave outputs of shape {outputs.shape} for {new} tokens")
+        end = growth.first + new
+        if self._outputs is None or end > len(self._outputs):
+            room = np.empty((end + end // 4, outputs.shape[1]), dtype=np.float32)
+            if self._outputs is not None:
+                room[: growth.first] = self._outputs[: growth.first]
+            self._outputs = room
+        self._outputs[growth.first : end] = outputs
+
+    def along(self, path: Sequence[int]) -> Outputs:
+        """The outputs of computed slots, in the path's order."""
+        assert self._outputs is not None, "a path of computed slots has outputs"
+        return self._outputs[np.array(path, dtype=np.int64)]
+
+    def drop(self) -> None:
+        """Leave the cache: keys, values and outputs go, the count of distinct tokens stays."""
+        self.held, self.state, self._outputs = PrefixTree(), None, None
+        self.under_way = 0
+
+
+@dataclass(slots=True, eq=False)
+class Reading(Generic[State]):
+    """One sequence of tokens on its way through the passes.
+
+    It is admitted to the tree as it stands; when that is dropped, it has to be admitted again.
+    """
+
+    problem: Problem
+    """Referred to, so that the tree stays with it."""
+    tree: ProblemTree[State]
+    token_ids: Sequence[int]
+    """At least one."""
+    outputs: Outputs | None = None
+    """[tokens, width] once it is finished."""
+    _path: list[int] = field(default_factory=list)
+    _within: PrefixTree | None = None
+
+    @property
+    def admitted(self) -> bool:
+        """Its tokens have slots."""
+        return self._within is self.tree.held
+
+    @property
+    def end(self) -> int:
+        """How many slots the tree must have computed; a path's last slot is its highest."""
+        return self._path[-1] + 1
+
+    def admit(self) -> None:
+        """Take slots."""
+        self._path = self.tree.add(self.token_ids)
+        self._within = self.tree.held
+        self.tree.under_way += 1
+
+    def finish(self) -> bool:
+        """Take the outputs and leave the tree, if all tokens are computed."""
+        if not self.admitted or self.end > self.tree.held.computed:
+            return False
+        self.outputs = self.tree.along(self._path)
+        self.leave()
+        return True
+
+    def leave(self) -> None:
+        """The tree need not stay for it any longer."""
+        if self.admitted:
+            self.tree.under_way -= 1
+            self._within = None
