@@ -117,6 +117,8 @@ class FakeRewardServer:
         logits.update({token: logits[token] + 20 for token in self.likely})
         ranked = wanted or sorted(logits, key=logits.__getitem__, reverse=True)[: body["logprobs"]]
         greatest = max(logits.values())
+        if self.kind == "llama" and "post_sampling_probs" in body and body.get("samplers") != []:
+            ranked = [token for token in ranked if logits[token] > greatest + math.log(0.05)]
         total = greatest + math.log(math.fsum(math.exp(at - greatest) for at in logits.values()))
         shown = [token for token in ranked if token != self.leaves_out]
         if body.get("post_sampling_probs") and self.kind == "llama":

@@ -18,15 +18,14 @@ from ponder.backends.backoff import Backoff
 from ponder.backends.http_errors import RequestError
 from ponder.backends.prefix_tree import PrefixTree
 from ponder.errors import UsageError, VerifierError
+from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores, Usage
 from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader, UnreadableError, share
 from ponder.verifiers.remote_memory import ScoreMemory
 from ponder.verifiers.remote_reward import RewardServer
-from ponder.verifiers.remote_scores import class_score
 from ponder.verifiers.remote_wire import TokenProbability
-from ponder.verifiers.reward_family import Read
 from tests.contracts.verifier_contract import CONTRACT, Check
 from tests.fake_reward_server import BLOCK, FakeRewardServer, classes, logit, serving
 
@@ -306,9 +305,17 @@ async def test_a_short_answer_is_a_failure(checkpoint: Path, mode: str) -> None:
     }[mode] in told
 
 
+async def test_a_value_is_squashed(checkpoint: Path) -> None:
+    family = str(checkpoint / "value.toml")
+    async with opened(FakeRewardServer(heads=1), checkpoint, "classify", family=family) as verifier:
+        [answer] = await scored(verifier, grown(TEXTS[0]))
+    [value] = classes(ids_of(TEXTS[0]), 1)
+    assert answer.scores == pytest.approx((1 / (1 + math.exp(-value)),))
+
+
 async def test_too_few_classes_are_a_failure(checkpoint: Path) -> None:
     async with opened(FakeRewardServer(heads=1), checkpoint, "classify") as verifier:
-        assert "2 finite ones were wanted" in await reason(verifier)
+        assert "the family reads the classes [1], and the model has 1" in await reason(verifier)
 
 
 async def test_a_server_without_classify_is_told_of_pooling(checkpoint: Path) -> None:
@@ -376,6 +383,14 @@ def test_bad_knobs_fail_at_once(checkpoint: Path, knobs: Any, words: str) -> Non
         RewardServer(**{**good, **knobs}, model="prm")
 
 
+@pytest.mark.parametrize("name", ["reward-server", "judge"])
+def test_the_registry_names_a_knob_that_is_missing_or_unknown(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} needs the knob 'model'"):
+        verifier_of(name, {"base_url": "http://localhost:1"})
+    with pytest.raises(UsageError, match=f"{name} has no knob 'counts': it has api_key_env, "):
+        verifier_of(name, {"counts": 1})
+
+
 async def test_a_missing_tokenizer_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
     family = str(checkpoint / "labels.toml")
     verifier = RewardServer("http://localhost:1", "prm", family, tokenizer=str(tmp_path))
@@ -419,16 +434,6 @@ def test_text_is_matched_exactly_and_a_barred_label_is_not_read() -> None:
     barred = [TokenProbability(id=GOOD, logprob=-1.0), TokenProbability(id=BAD, logprob=-9999.0)]
     with pytest.raises(UnreadableError, match="'-'"):
         share(barred, LABELS)
-
-
-@given(st.lists(st.floats(-50, 50), min_size=3, max_size=3))
-def test_classes_are_summed_and_values_squashed_or_cut(logits: list[float]) -> None:
-    right = class_score(logits, Read(head="classes", positive=(1, 2)))
-    wrong = class_score(logits, Read(head="classes", positive=(0,)))
-    assert right + wrong == pytest.approx(1)
-    assert class_score(logits, Read(head="value")) == pytest.approx(1 / (1 + math.exp(-logits[0])))
-    cut = class_score(logits, Read(head="value", squash="none", low=-2, high=3))
-    assert cut == min(max(logits[0], -2), 3)
 
 
 sequences = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12)

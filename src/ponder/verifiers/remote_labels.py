@@ -65,8 +65,9 @@ def _by_id(one: Label, other: Label) -> JsonObject:
 
 
 def _by_bias(one: Label, other: Label) -> JsonObject:
-    biases = [[label.id, BIAS] for label in (one, other)]
-    return {"logit_bias": biases, "n_probs": 2, "post_sampling_probs": True, "logprobs": 2}
+    named: JsonObject = {"logit_bias": [[label.id, BIAS] for label in (one, other)]}
+    # Its own samplers would cut the less probable label off.
+    return {**named, "samplers": [], "post_sampling_probs": True, "n_probs": 2, "logprobs": 2}
 
 
 def _among_top(one: Label, other: Label) -> JsonObject:  # noqa: ARG001  (one shape for all ways)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from ponder.errors import MissingExtraError, PonderError, UsageError, VerifierError
+from ponder.errors import MissingExtraError, PonderError, UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
 from ponder.verifiers.reading import filled
@@ -16,16 +16,16 @@ from ponder.verifiers.remote_classify import ClassReader
 from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
-from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run, class_score
+from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from ponder.verifiers.reward_opening import open_tokenizer
+from ponder.verifiers.reward_scores import score_at
 
 Mode = Literal["labels", "classify", "pooling"]
-MODES: Final[tuple[Mode, ...]] = ("labels", "classify", "pooling")
+START: Final = 1.0
+"""The score of empty steps before any other."""
 
 
 class _Parts(NamedTuple):
@@ -125,7 +125,7 @@ class RewardServer:
             return self._opening.parts
 
     def _parts(self) -> _Parts:
-        tokenizer = _tokenizer(self.tokenizer or self.model)
+        tokenizer = open_tokenizer(self.tokenizer or self.model)
         written = RewardFormat(self._family, tokenizer)
         together = self.mode == "pooling"
         ask: Callable[[Run], Awaitable[RemoteAnswer]]
@@ -163,7 +163,7 @@ class _ClassAsking:
             rows, usage = await self.reader.at(run.token_ids, positions)
         else:
             rows, usage = await self.reader.last(run.token_ids)
-        return RemoteAnswer(tuple(class_score(row, self.family.read) for row in rows), usage)
+        return RemoteAnswer(tuple(score_at(row, self.family.read) for row in rows), usage)
 
 
 async def _score(parts: _Parts, problem: Problem, prefix: Prefix) -> StepScores | ScoreFailure:
@@ -174,7 +174,7 @@ async def _score(parts: _Parts, problem: Problem, prefix: Prefix) -> StepScores 
     except PonderError as failure:
         return ScoreFailure(str(failure))
     scores = (None if place is None else known[place] for place in reading.places)
-    return StepScores(filled(scores, 1.0), reading.tokens)
+    return StepScores(filled(scores, START), reading.tokens)
 
 
 def _checked_mode(mode: Mode | None, family: Family) -> Mode:
@@ -188,19 +188,3 @@ def _checked_mode(mode: Mode | None, family: Family) -> Mode:
             f"the family {family.name} is read by `mode` = {' or '.join(fitting)}, got {mode!r}"
         )
     return mode
-
-
-def _tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The checkpoint's own; its repository's code is never run."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            name, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise VerifierError(
-            f"cannot open the tokenizer {name!r}: name a folder or a model as `tokenizer` ({line})"
-        ) from error
-    return tokenizer

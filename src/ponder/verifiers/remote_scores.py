@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -11,9 +10,7 @@ from typing import NamedTuple
 from ponder.types import Problem, Usage
 from ponder.verifiers.remote_connection import all_answers
 from ponder.verifiers.remote_counts import RemoteCounts
-from ponder.verifiers.remote_labels import UnreadableError
 from ponder.verifiers.remote_memory import ScoreMemory
-from ponder.verifiers.reward_family import Read
 from ponder.verifiers.reward_formats import Place, Reading
 
 
@@ -80,23 +77,3 @@ def _runs(reading: Reading, *, together: bool) -> list[Run]:
         Run(tuple(reading.sequences[number]), tuple(of_one))
         for number, of_one in groupby(places, key=lambda place: place.sequence)
     ]
-
-
-def class_score(logits: Sequence[float], read: Read) -> float:
-    """The score that a family reads from one token's logits.
-
-    Raises UnreadableError where there are fewer classes than the family sums.
-    """
-    wanted = max(read.positive, default=0) + 1
-    if len(logits) < wanted or not all(map(math.isfinite, logits)):
-        raise UnreadableError(
-            f"the server tells the classes {[*logits]}, and {wanted} finite ones were wanted"
-        )
-    if read.head == "classes":
-        greatest = max(logits)
-        weights = [math.exp(logit - greatest) for logit in logits]
-        return min(math.fsum(weights[at] for at in read.positive) / math.fsum(weights), 1.0)
-    if read.squash == "none":
-        return min(max(logits[0], read.low), read.high)
-    odds = math.exp(-abs(logits[0]))
-    return 1 / (1 + odds) if logits[0] >= 0 else odds / (1 + odds)
