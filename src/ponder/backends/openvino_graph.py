@@ -47,8 +47,8 @@ def states_graph(folder: Path, layers: Sequence[int]) -> StatesGraph:
     ov = _openvino()
     whole = ov.Core().read_model(folder / "openvino_model.xml")
     attention = [op for op in whole.get_ordered_ops() if _kind(op) == "ScaledDotProductAttention"]
-    chosen = tuple(_layer(layer, len(attention)) for layer in layers)
     try:
+        chosen = tuple(_layer(layer, len(attention)) for layer in layers)
         states = _chosen_states(whole, attention, chosen)
         mask = _mask_input(ov, attention)
         model = _cut(ov, whole, states, mask)
@@ -72,6 +72,8 @@ def _openvino() -> Any:
 
 
 def _layer(layer: int, depth: int) -> int:
+    if not depth:
+        raise _FormError("it has no attention")
     if layer == 0 or not -depth <= layer <= depth:
         raise UsageError(f"the model has layers 1 to {depth} (or -{depth} to -1), got {layer}")
     return layer if layer > 0 else depth + 1 + layer

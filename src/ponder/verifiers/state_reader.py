@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -37,9 +38,7 @@ class SolutionStates(NamedTuple):
     @property
     def tokens(self) -> tuple[int, ...]:
         """How many tokens the prompt has, then each step."""
-        starts = (0, self.start, *self.ends[:-1])
-        ends = (self.start, *self.ends)
-        return tuple(end - start for start, end in zip(starts, ends, strict=False))
+        return tuple(end - start for start, end in pairwise((0, self.start, *self.ends)))
 
 
 class Tokenizer(Protocol):
@@ -50,7 +49,7 @@ class Tokenizer(Protocol):
         ...
 
     def text(self, text: str) -> list[int]:
-        """A piece of an answer: nothing added, control tokens not understood."""
+        """A piece of an answer, nothing added."""
         ...
 
 
@@ -62,8 +61,12 @@ class StateReader:
     itself: a longer prefix begins with the shorter one's tokens. A step of white space has none.
     """
 
-    def __init__(self, reader: TreeReader, tokenizer: Tokenizer, prompt: Prompt) -> None:
+    def __init__(
+        self, reader: TreeReader, width: int, tokenizer: Tokenizer, prompt: Prompt
+    ) -> None:
         self._reader = reader
+        self.width = width
+        """How many numbers a token's states have: those of all layers read."""
         self._prompt = prompt
         self._render = lru_cache(maxsize=1024)(tokenizer.prompt)
         self._encode = lru_cache(maxsize=_KEPT_TEXTS)(tokenizer.text)
@@ -83,7 +86,7 @@ class StateReader:
         trees = OpenVinoTrees(model, layers, computed=computed, threads=threads)
         cache_tokens = max(int(cache_gb * 1e9) // trees.bytes_a_token, 1)
         reader = TreeReader(trees, tokens_a_pass=TOKENS_A_PASS, cache_tokens=cache_tokens)
-        return cls(reader, FolderTokenizer(model.path), prompt)
+        return cls(reader, trees.width, FolderTokenizer(model.path), prompt)
 
     @property
     def counts(self) -> ReadCounts:
