@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +17,13 @@ from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
+from ponder.verifiers.remote_reward import RewardServer
 from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
 from ponder.verifiers.reward_formats import Place, Reading
+from tests.byte_checkpoint import BAD, GOOD, checkpoint, ids_of
 from tests.llama_server import running
+
+__all__ = ["checkpoint"]
 
 pytestmark = pytest.mark.engine
 
@@ -71,8 +76,24 @@ async def test_two_labels_are_as_in_the_whole_distribution(
     assert usage.cached is not None
 
 
+async def test_a_reward_server_end_to_end(url: str, checkpoint: Path) -> None:
+    """With ids of another tokenizer: numbers like any other, to the served model."""
+    family = str(checkpoint / "labels.toml")
+    verifier = RewardServer(url, "smollm2", family, tokenizer=str(checkpoint), block_size=1)
+    problem = Problem.ask("2 + 2?")
+    prefix = Prefix.root(problem).grow(Step("2 + 2 = 4.\n\n")).grow(Step("So 4."))
+    [answer] = await verifier.score(problem, [prefix])
+    await verifier.aclose()
+    assert isinstance(answer, StepScores), answer
+    for end, score in enumerate(answer.scores, 1):
+        ids = ids_of(*("2 + 2 = 4.", "So 4.")[:end], question="2 + 2?")
+        truth = all_probabilities(url, ids)
+        assert score == pytest.approx(1 / (1 + math.exp(truth[BAD] - truth[GOOD])), abs=1e-3)
+    assert verifier.counts.distinct == sum(answer.tokens or ())
+
+
 async def test_a_beam_search_computes_each_token_about_once(url: str) -> None:
-    """Depth 5, 4 beams of 4 slots: each beam grows by a step that it is asked about."""
+    """Depth 4, 4 beams of 4 slots: each beam grows by a step that it is asked about."""
     counts = RemoteCounts(block_size=1)
     paths = [tokenized(url, PROBLEM.question + f" Way {beam}:") for beam in range(4)]
     async with reader(url, "+", "-") as asked:
@@ -82,13 +103,13 @@ async def test_a_beam_search_computes_each_token_about_once(url: str) -> None:
             return RemoteAnswer((probability,), usage)
 
         scores = RemoteScores(ask, together=False, counts=counts)
-        for depth in range(5):
+        for depth in range(4):
             for beam, path in enumerate(paths):
                 path += tokenized(url, f" In step {depth} of way {beam} 6 * 7 = 42 cards. +")
                 place = Place(0, len(path) - 1)
                 await scores.of(PROBLEM, Reading((tuple(path),), (place,), ()))
     print(f"computed {counts.computed} of {counts.distinct} distinct tokens: {counts.ratio:.3f}")
-    assert counts.requests == 20
+    assert counts.requests == 16
     assert counts.ratio is not None
     assert counts.least_ratio is not None
     assert counts.least_ratio == 1.0

@@ -17,51 +17,25 @@ from hypothesis import strategies as st
 from ponder.backends.backoff import Backoff
 from ponder.backends.http_errors import RequestError
 from ponder.backends.prefix_tree import PrefixTree
-from ponder.errors import UsageError, VerifierError
+from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores, Usage
-from ponder.verifiers.remote_connection import RemoteConnection
+from ponder.verifiers.remote_connection import RemoteConnection, all_answers
 from ponder.verifiers.remote_counts import RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader, UnreadableError, share
 from ponder.verifiers.remote_memory import ScoreMemory
 from ponder.verifiers.remote_reward import RewardServer
 from ponder.verifiers.remote_wire import TokenProbability
+from tests.byte_checkpoint import BAD, GOOD, MARK, checkpoint, ids_of
 from tests.contracts.verifier_contract import CONTRACT, Check
 from tests.fake_reward_server import BLOCK, FakeRewardServer, classes, logit, serving
 
-GOOD, BAD, MARK = 10, 12, 258
-"""Ids of "+", "-" and the marker in the tokenizer below."""
+__all__ = ["checkpoint"]
+
 LABELS = (Label(GOOD, "+"), Label(BAD, "-"))
 MODES = ("labels", "classify", "pooling")
-FAMILIES = {
-    "labels": '[read]\nhead = "labels"\nlabels = ["+", "-"]\n',
-    "classes": '[read]\nhead = "classes"\npositive = [1]\n',
-    "value": '[read]\nhead = "value"\n',
-}
-INPUT = 'estimates = "value"\n[input]\nopening = "{question}\\n"\nmarker = "<mark>"\n'
 TEXTS = ("6 * 7 = 42\n\n", "42 - 2 = 40\n\n", "So 40.")
 PROBLEM = Problem.ask("How many?")
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer of one token a byte, and families that fit it."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("checkpoint")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bytes_only = Tokenizer(models.BPE(vocab={c: at for at, c in enumerate(alphabet)}, merges=[]))
-    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_only.decoder = decoders.ByteLevel()
-    bytes_only.add_special_tokens([AddedToken(name) for name in ("<s>", "</s>", "<mark>")])
-    fast: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=bytes_only, bos_token="<s>", eos_token="</s>"
-    )
-    fast.save_pretrained(folder)
-    for name, read in FAMILIES.items():
-        (folder / f"{name}.toml").write_text(INPUT + read)
-    return folder
 
 
 @asynccontextmanager
@@ -88,20 +62,6 @@ def grown(*texts: str, problem: Problem = PROBLEM) -> Prefix:
     for text in texts:
         prefix = prefix.grow(Step(text))
     return prefix
-
-
-def ids_of(*texts: str, question: str = "How many?") -> list[int]:
-    """The input up to the last marker, as the family wants it, one id a byte."""
-    from tokenizers import pre_tokenizers
-
-    place = {c: at for at, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-
-    def plain(text: str) -> list[int]:
-        return [place[c] for piece, _ in splitter.pre_tokenize_str(text) for c in piece]
-
-    steps = (token for text in texts for token in (*plain(text.rstrip()), MARK))
-    return [*plain(f"{question}\n"), *steps]
 
 
 def expected(mode: str, *texts: str) -> list[float]:
@@ -168,8 +128,11 @@ async def test_vllm_is_asked_for_the_two_labels_by_id(checkpoint: Path) -> None:
         "stream": False,
         "logprobs": 2,
         "logprob_token_ids": [GOOD, BAD],
-        "allowed_token_ids": [GOOD, BAD],
         "return_tokens_as_token_ids": True,
+        "allowed_token_ids": [GOOD, BAD],
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
     }
 
 
@@ -282,6 +245,23 @@ async def test_a_failure_leaves_the_others_and_is_asked_again(checkpoint: Path, 
         await scored(verifier, grown("one"), grown("two"))
 
 
+async def test_a_bug_goes_before_a_failed_request() -> None:
+    async def refused() -> int:
+        raise RequestError("refused")
+
+    async def wrong() -> int:
+        raise ZeroDivisionError
+
+    async def endless() -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    with pytest.raises(ZeroDivisionError):
+        await all_answers([refused(), wrong(), endless()])
+    with pytest.raises(RequestError, match="refused"):
+        await all_answers([endless(), refused()])
+
+
 async def test_a_500_is_repeated_by_the_client_and_told_when_it_stays() -> None:
     fake = FakeRewardServer(statuses=[500, 200, 500, 500])
     async with serving(fake):
@@ -391,6 +371,14 @@ def test_the_registry_names_a_knob_that_is_missing_or_unknown(name: str) -> None
         verifier_of(name, {"counts": 1})
 
 
+def test_a_missing_extra_is_named_at_once(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponder.verifiers.remote_reward.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"ponder\[verifiers\]"):
+        RewardServer("http://localhost:1", "prm", str(checkpoint / "labels.toml"))
+
+
 async def test_a_missing_tokenizer_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
     family = str(checkpoint / "labels.toml")
     verifier = RewardServer("http://localhost:1", "prm", family, tokenizer=str(tmp_path))
@@ -431,6 +419,9 @@ def test_text_is_matched_exactly_and_a_barred_label_is_not_read() -> None:
     told = [TokenProbability(token=" +", logprob=-1.0), TokenProbability(token="-", logprob=-2.0)]
     with pytest.raises(UnreadableError, match=r"'\+'"):
         share(told, LABELS)
+    untold = [TokenProbability(id=GOOD, logprob=-1.0), TokenProbability(id=BAD)]
+    with pytest.raises(UnreadableError, match="'-'"):
+        share(untold, LABELS)
     barred = [TokenProbability(id=GOOD, logprob=-1.0), TokenProbability(id=BAD, logprob=-9999.0)]
     with pytest.raises(UnreadableError, match="'-'"):
         share(barred, LABELS)

@@ -119,9 +119,10 @@ class JudgeVerifier:
         paragraphs = [text for text in texts if text.strip()]
         if self.style == "critic" and not paragraphs:
             return StepScores((1.0,) * len(texts), (0,) * (len(texts) + 1))
-        readings = await self._readings(problem, paragraphs)
-        if isinstance(readings, ScoreFailure):
-            return readings
+        try:
+            readings = await self._readings(problem, paragraphs)
+        except PonderError as failure:
+            return ScoreFailure(str(failure))
         verdicts = [reading.verdict for reading in readings if reading.verdict is not None]
         if not verdicts:
             return ScoreFailure(f"none of {self.k} critiques holds a verdict")
@@ -129,16 +130,11 @@ class JudgeVerifier:
         told = None if tokens is None else (*(0,) * len(texts), tokens)
         return StepScores(self._scores(verdicts, texts), told)
 
-    async def _readings(
-        self, problem: Problem, paragraphs: Sequence[str]
-    ) -> list[_Reading] | ScoreFailure:
+    async def _readings(self, problem: Problem, paragraphs: Sequence[str]) -> list[_Reading]:
+        """All critiques of one solution; a failed request ends the others and is raised."""
         turns = self._prompt.turns(problem.question, paragraphs)
         seeds = [_seed(turns, index) for index in range(self.k)]
-        requests = [self._reading(turns, seed, len(paragraphs)) for seed in seeds]
-        try:
-            return await all_answers(requests)
-        except PonderError as failure:
-            return ScoreFailure(str(failure))
+        return await all_answers([self._reading(turns, seed, len(paragraphs)) for seed in seeds])
 
     async def _reading(self, turns: Turns, seed: int, paragraphs: int) -> _Reading:
         """One critique, read by style."""

@@ -1,9 +1,11 @@
 """Reads the classes that a served classification model gives a token: vLLM's pooling endpoints.
 
 `classify` pools the last token of a prompt and reads the server's prefix cache, so a step costs its
-own tokens. `pooling` gives every token of a prompt at once and computes all of them each time, as
-vLLM skips its cache for it: the slow mode, for models that have no `classify` (vLLM serves
-Qwen2.5-Math-PRM so).
+own tokens. vLLM serves sequence classification so, and token classification (TRL's checkpoints)
+when started with `--pooler-config '{"task": "classify"}'`.
+
+`pooling` gives every token of a prompt at once and computes all of them each time, as vLLM skips
+its cache for it: the slow mode, for models that have no `classify` (Qwen2.5-Math-PRM).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import httpx
 from ponder.backends.backoff import Backoff
 from ponder.backends.http import HttpClient, JsonObject
 from ponder.backends.http_access import checked_url
-from ponder.errors import UsageError
+from ponder.errors import PonderError, UsageError
 
 Answer = TypeVar("Answer")
 
@@ -76,10 +76,14 @@ def sendable(text: str) -> str:
 
 
 async def all_answers(requests: Sequence[Coroutine[None, None, Answer]]) -> list[Answer]:
-    """Run all at once, and end the others when one fails; raises the first failure alone."""
+    """Run all at once, and end the others when one fails; raises the first failure alone.
+
+    A bug goes before a failed request.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(request) for request in requests]
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
+        ranked = sorted(failures.exceptions, key=lambda one: isinstance(one, PonderError))
+        raise ranked[0] from failures
     return [task.result() for task in tasks]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ponder.backends.http import JsonObject
 from ponder.backends.http_errors import RequestError
@@ -20,10 +20,10 @@ from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_wire import Generated, TokenProbability, read
 
 COMPLETIONS = "completions"
-REFUSED = (400, 404, 422)
+REFUSED = (400, 422)
 """Statuses of a server that does not take a field."""
 BIAS = 100.0
-"""Added to both labels' logits alike: over any difference of logits, and exact in float32."""
+"""Added to both labels' logits alike: over any difference of logits; in float32 it costs 1e-5."""
 
 
 class Label(NamedTuple):
@@ -51,39 +51,42 @@ class UnreadableError(RequestError):
         """How many things it did not tell."""
 
 
-class _Way(NamedTuple):
-    """How a kind of server is asked for two labels."""
-
-    name: str
-    fields: Callable[[Label, Label], JsonObject]
-
-
-def _by_id(one: Label, other: Label) -> JsonObject:
-    ids = [one.id, other.id]
-    named: JsonObject = {"logprob_token_ids": ids, "allowed_token_ids": ids}
-    return {**named, "logprobs": len(ids), "return_tokens_as_token_ids": True}
-
-
-def _by_bias(one: Label, other: Label) -> JsonObject:
-    named: JsonObject = {"logit_bias": [[label.id, BIAS] for label in (one, other)]}
-    # Its own samplers would cut the less probable label off.
-    return {**named, "samplers": [], "post_sampling_probs": True, "n_probs": 2, "logprobs": 2}
+def _by_id(labels: tuple[Label, Label]) -> JsonObject:
+    """As vLLM is asked: it tells the tokens that are named, from its raw logits."""
+    ids = [label.id for label in labels]
+    return {
+        "logprobs": len(ids),
+        "logprob_token_ids": ids,
+        "return_tokens_as_token_ids": True,
+        # For a server that was set to tell what is left after its samplers.
+        "allowed_token_ids": ids,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+    }
 
 
-def _among_top(one: Label, other: Label) -> JsonObject:  # noqa: ARG001  (one shape for all ways)
+def _by_bias(labels: tuple[Label, Label]) -> JsonObject:
+    """As llama.cpp is asked: both labels, raised above all others, are left after its samplers."""
+    return {
+        "logprobs": len(labels),
+        "n_probs": len(labels),
+        "post_sampling_probs": True,
+        "logit_bias": [[label.id, BIAS] for label in labels],
+        "samplers": [],  # its own would cut the less probable label off
+    }
+
+
+def _among_twenty(labels: tuple[Label, Label]) -> JsonObject:  # noqa: ARG001  (one shape for all)
     return {"logprobs": 20, "return_tokens_as_token_ids": True}
 
 
-def _among_five(one: Label, other: Label) -> JsonObject:  # noqa: ARG001
+def _among_five(labels: tuple[Label, Label]) -> JsonObject:  # noqa: ARG001
     return {"logprobs": 5}
 
 
-WAYS = (
-    _Way("asked for by id (vLLM)", _by_id),
-    _Way("raised above all others (llama.cpp)", _by_bias),
-    _Way("among the 20 most probable", _among_top),
-    _Way("among the 5 most probable", _among_five),
-)
+WAYS: Final = (_by_id, _by_bias, _among_twenty, _among_five)
+"""The fields that ask a kind of server for two labels."""
 
 
 @dataclass(slots=True)
@@ -112,7 +115,7 @@ class LabelReader:
         failures: list[RequestError] = []
         for number in range(self._way, len(WAYS)):
             try:
-                answer = await self._ask(WAYS[number], token_ids)
+                answer = await self._ask(WAYS[number](self.labels), token_ids)
             except RequestError as failure:
                 if not isinstance(failure, UnreadableError) and failure.status not in REFUSED:
                     raise
@@ -122,7 +125,7 @@ class LabelReader:
                 return answer
         raise min(failures, key=_distance)
 
-    async def _ask(self, way: _Way, token_ids: Sequence[int]) -> LabelAnswer:
+    async def _ask(self, fields: JsonObject, token_ids: Sequence[int]) -> LabelAnswer:
         body: JsonObject = {
             "model": self.model,
             "prompt": list(token_ids),
@@ -130,7 +133,7 @@ class LabelReader:
             "temperature": 1.0,
             "top_p": 1.0,
             "stream": False,
-            **way.fields(*self.labels),
+            **fields,
         }
         answer = read(Generated, await self.connection.post(COMPLETIONS, body))
         return LabelAnswer(share(answer.first_token(), self.labels), answer.spent)
