@@ -7,6 +7,7 @@ import json
 from typing import Literal
 
 Part = Literal["train", "validation", "held_out"]
+PARTS: tuple[Part, ...] = ("train", "validation", "held_out")
 
 TRAIN, VALIDATION = 0.6, 0.2
 """Shares of the problems; the rest is held out."""

@@ -1,0 +1,117 @@
+"""`ponder train-verifier`: a trained value head from a model's own graded samples."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponder.cli.terminal import announce, errors, interruptible, output, print_json, working
+from ponder.errors import PonderError, UsageError
+from ponder.report.counting import CountingProgress
+from ponder.report.training import training_lines
+from ponder.training.base_model import openvino_base
+from ponder.training.graded_runs import GradedRun, read_graded
+from ponder.training.label_formats import read_labels
+from ponder.training.settings import HeadSettings, TrainingReport
+from ponder.training.train import Training
+from ponder.verifiers.head_config import Features, Prompt
+
+
+def train_verifier(
+    runs: Annotated[list[Path], typer.Argument(help="Graded run directories.")],
+    folder: Annotated[Path | None, typer.Option("-o", help="The head's folder.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Whose states are read: a file or folder; by default the runs' own."),
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="20 or 16,24, counted from 1; by default 5/6 of the depth.")
+    ] = None,
+    features: Annotated[
+        Features, typer.Option(help="What is read of a solution at a step's end.")
+    ] = "last+mean",
+    labels: Annotated[
+        str, typer.Option(help="outcome, or a file that `ponder label` wrote.")
+    ] = "outcome",
+    hard: Annotated[
+        bool, typer.Option("--hard", help="Labels of a file count as 1 when over 0.")
+    ] = False,
+    hidden: Annotated[
+        int, typer.Option(help="Units of a hidden layer; 0 is a linear head.", min=0)
+    ] = 0,
+    prompt: Annotated[
+        Prompt, typer.Option(help="What the model reads before the steps.")
+    ] = "question",
+    seed: Annotated[int, typer.Option(help="Of the split and the training.", min=0)] = 0,
+    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Train a verifier on whether a model's own samples ended right; no human labels.
+
+    Problems are split into training, validation and held-out ones, and every figure is of the
+    held-out ones. The same command goes on where it stopped; other settings reuse its features.
+
+    Example: ponder train-verifier runs/sample -o heads/mine
+    """
+    if folder is None:
+        raise UsageError("no folder for the head: give `-o DIR`")
+    chosen = _layers(layers)
+    with working("reading"):
+        graded = [read_graded(run) for run in runs]
+        named = _labels(labels, graded, hard=hard)
+        settings = HeadSettings(features, prompt, hidden, seed, named)
+        base = openvino_base(
+            model or _own_model(graded),
+            chosen,
+            prompt=prompt,
+            threads=threads,
+            announce=announce,
+        )
+
+    async def train(stop: asyncio.Event) -> TrainingReport | None:
+        with CountingProgress(errors(), "features", "problems") as watch:
+            return await Training(graded, base, folder, settings, watch, stop).train()
+
+    report = interruptible(train)
+    if report is None:
+        raise PonderError(f"{folder}: stopped; the same command goes on with the features")
+    if as_json:
+        print_json(report)
+    else:
+        for line in training_lines(report):
+            output().print(line, markup=False, soft_wrap=True)
+
+
+def _layers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"`--layers` takes numbers such as 20 or 16,24, got {text!r}") from None
+
+
+def _labels(
+    named: str, runs: list[GradedRun], *, hard: bool
+) -> dict[tuple[str, tuple[str, ...]], float] | None:
+    """None for the outcome."""
+    if named == "outcome":
+        if hard:
+            raise UsageError("`--hard` is about the labels of a file: give `--labels FILE`")
+        return None
+    if not Path(named).is_file():
+        raise UsageError(f"`--labels` takes outcome, or a file of step labels, got {named!r}")
+    return read_labels(Path(named), [p for run in runs for p in run.problems], hard=hard)
+
+
+def _own_model(runs: list[GradedRun]) -> str | None:
+    """The model that the runs were sampled from, where it runs here; None is the default one."""
+    models = {(run.study.get("engine"), run.study.get("model")) for run in runs}
+    engine, model = next(iter(models))
+    if len(models) > 1 or engine != "embedded":
+        told = ", ".join(run.source for run in runs)
+        raise UsageError(f"the samples are from {told}: name the model to read with by `--model`")
+    return None if model is None else str(model)

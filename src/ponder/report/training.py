@@ -1,0 +1,63 @@
+"""What a trained head is worth, in lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ponder.training.held_out import Selection
+from ponder.training.metrics import Area, Bin
+from ponder.training.settings import TrainingReport
+
+
+def training_lines(report: TrainingReport) -> Iterator[str]:
+    """The head, its figures on held-out problems, and what they mean."""
+    problems, solutions = report["problems"], report["solutions"]
+    held_out = report["held_out"]
+    layers = ",".join(map(str, report["layers"]))
+    yield f"{report['base']}, layer {layers}, {report['features']}, {report['labels']} labels"
+    yield (
+        f"trained on {problems['train']} problems, {solutions['train']} solutions, "
+        f"{report['steps']} steps; judged by {problems['held_out']} held-out problems, "
+        f"{solutions['held_out']} solutions"
+    )
+    yield f"AUC of solutions    {_area(held_out['solutions']['auc'])}"
+    yield f"  within a problem  {_area(held_out['solutions']['auc_within'])}"
+    yield f"AUC of steps        {_area(held_out['steps']['auc'])}"
+    for name in ("solutions", "steps"):
+        figures = held_out["solutions"] if name == "solutions" else held_out["steps"]
+        yield (
+            f"Brier, {name:<12} {figures['brier']:.3f} "
+            f"(the base rate alone: {figures['brier_of_base_rate']:.3f})"
+        )
+    yield from _reliability(held_out["solutions"]["reliability"])
+    for run, selection in held_out["selection"].items():
+        yield from _selection(run, selection)
+    if not held_out["better_than_chance"]:
+        yield "This head is no better than chance: the interval of its AUC holds 0.5."
+    yield f"saved in {report['head']}"
+
+
+def _area(area: Area) -> str:
+    if area["value"] is None or area["low"] is None:
+        return "- (all held-out samples ended alike)"
+    return f"{area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
+
+
+def _reliability(bins: list[Bin]) -> Iterator[str]:
+    yield "predicted  came true  solutions"
+    for part in bins:
+        if part["count"]:
+            yield f"{part['predicted']:9.2f}  {part['observed']:9.2f}  {part['count']:9}"
+
+
+def _selection(run: str, selection: Selection) -> Iterator[str]:
+    yield f"{run}: {selection['problems']} held-out problems"
+    for selector, points in selection["curves"].items():
+        shares = "  ".join(f"{n}: {point['accuracy']:.1%}" for n, point in points.items())
+        yield f"  {selector:<10} {shares}"
+    gain = selection["weighted_minus_majority"]
+    if gain is not None:
+        yield (
+            f"  weighted minus majority at {gain['n']}: {gain['difference']:+.1%} "
+            f"({gain['low']:+.1%} to {gain['high']:+.1%})"
+        )

@@ -1,0 +1,208 @@
+"""What a head is worth on problems that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypedDict
+
+import numpy as np
+
+from ponder.evals.intervals import paired_difference
+from ponder.evals.measure import Measured, measure
+from ponder.evals.summary import Point, summarise
+from ponder.trace import Trace
+from ponder.training.graded_runs import GradedRun
+from ponder.training.learning_rows import ReadProblem, StepLabels
+from ponder.training.metrics import Area, Bin, Judged, auc, auc_within, reliability
+from ponder.training.rows import Matrix, Vector
+
+NAME = "value-head"
+"""The scores' name among the candidates'."""
+
+Predict = Callable[[Matrix], Vector]
+"""Features [steps, features] to probabilities [steps]."""
+
+
+class Figures(TypedDict):
+    """How well scores tell right from wrong."""
+
+    items: int
+    base_rate: float
+    auc: Area
+    brier: float
+    brier_of_base_rate: float
+    """Of a score that is always the training problems' base rate."""
+    reliability: list[Bin]
+
+
+class SolutionFigures(Figures):
+    """The same of whole solutions, by the score of their last step."""
+
+    auc_within: Area
+    """Within problems: what choosing among samples of one problem can use."""
+
+
+class Gain(TypedDict):
+    """Weighted voting minus majority voting on the same samples."""
+
+    n: int
+    difference: float
+    low: float
+    high: float
+
+
+class Selection(TypedDict):
+    """What selecting by the head's scores gives on one run's held-out problems."""
+
+    problems: int
+    curves: dict[str, dict[str, Point]]
+    """By selector and N, as in a run's report."""
+    weighted_minus_majority: Gain | None
+    """At the largest N; None where nothing could be scored."""
+
+
+class HeldOut(TypedDict):
+    """The figures of a head, all of held-out problems."""
+
+    problems: int
+    steps: Figures
+    solutions: SolutionFigures
+    better_than_chance: bool
+    """The interval of the solutions' AUC lies above 0.5."""
+    selection: dict[str, Selection]
+    """By run."""
+
+
+def judge(
+    problems: Sequence[ReadProblem],
+    runs: Sequence[GradedRun],
+    predict: Predict,
+    *,
+    labels: StepLabels | None,
+    base_rate: float,
+    seed: int,
+) -> HeldOut:
+    """The figures on these problems: candidates that count, as they were drawn.
+
+    `base_rate` is the training problems'. Steps are judged by what they were trained on: the
+    outcome of their solution, or their label where there is one.
+    """
+    scores = [_predicted(problem, predict) for problem in problems]
+    steps = _judged_steps(problems, scores, labels)
+    solutions = _judged_solutions(problems, scores)
+    area = auc(solutions, seed)
+    return {
+        "problems": len({problem.number for problem in problems}),
+        "steps": _figures(steps, base_rate, auc(steps, seed)),
+        "solutions": {
+            **_figures(solutions, base_rate, area),
+            "auc_within": auc_within(solutions, seed),
+        },
+        "better_than_chance": area["low"] is not None and area["low"] > 0.5,
+        "selection": {
+            str(run.folder): _selection(run, problems, scores, seed)
+            for run in runs
+            if any(_of(run, problem) for problem in problems)
+        },
+    }
+
+
+def _predicted(problem: ReadProblem, predict: Predict) -> Vector:
+    """[steps], NaN for those that could not be read."""
+    readable = np.isfinite(problem.features).all(axis=1)
+    scores = np.full(len(problem.features), np.nan)
+    if readable.any():
+        scores[readable] = predict(problem.features[readable])
+    return scores
+
+
+def _judged_steps(
+    problems: Sequence[ReadProblem], scores: Sequence[Vector], labels: StepLabels | None
+) -> Judged:
+    items: list[tuple[float, float, int]] = []
+    for problem, own in zip(problems, scores, strict=True):
+        tree = problem.problem.steps
+        for candidate in problem.problem.counted:
+            way, right = tree.ways[candidate], problem.problem.right[candidate]
+            for step in way:
+                key = (problem.problem.id, tree.paths[step])
+                known = None if labels is None or step == way[-1] else labels.get(key)
+                items.append((own[step], right if known is None else known, problem.number))
+    return _judged(items)
+
+
+def _judged_solutions(problems: Sequence[ReadProblem], scores: Sequence[Vector]) -> Judged:
+    return _judged(
+        [
+            (own[problem.problem.steps.ways[c][-1]], problem.problem.right[c], problem.number)
+            for problem, own in zip(problems, scores, strict=True)
+            for c in problem.problem.counted
+        ]
+    )
+
+
+def _judged(items: Sequence[tuple[float, float, int]]) -> Judged:
+    told = [item for item in items if np.isfinite(item[0])]
+    scores, right, numbers = np.array(told, dtype=np.float64).reshape(-1, 3).T
+    return Judged(scores, right, numbers.astype(np.int64))
+
+
+def _figures(judged: Judged, base_rate: float, area: Area) -> Figures:
+    return {
+        "items": len(judged.scores),
+        "base_rate": float(judged.right.mean()),
+        "auc": area,
+        "brier": judged.brier(),
+        "brier_of_base_rate": judged.brier_of(base_rate),
+        "reliability": reliability(judged),
+    }
+
+
+def _of(run: GradedRun, problem: ReadProblem) -> bool:
+    return any(own is problem.problem for own in run.problems)
+
+
+def _selection(
+    run: GradedRun, problems: Sequence[ReadProblem], scores: Sequence[Vector], seed: int
+) -> Selection:
+    own = [(p, s) for p, s in zip(problems, scores, strict=True) if _of(run, p)]
+    measured = measure(
+        [problem.problem.example for problem, _ in own],
+        [_scored(problem, values) for problem, values in own],
+        imported=run.grades if run.grader == "imported" else {},
+        ours=run.grades if run.grader == "ours" else {},
+        grader=run.grader,
+        score=NAME,
+        seed=seed,
+    )
+    return {
+        "problems": len(own),
+        "curves": summarise(measured)["curves"],
+        "weighted_minus_majority": _gain(measured),
+    }
+
+
+def _scored(problem: ReadProblem, scores: Vector) -> Trace:
+    """The problem's trace with the head's scores, and no others, on its candidates."""
+    trace, tree = problem.problem.trace, problem.problem.steps
+    candidates = [
+        replace(candidate, scores={NAME: _told(scores[list(way)])})
+        for candidate, way in zip(trace.candidates, tree.ways, strict=True)
+    ]
+    return replace(trace, candidates=tuple(candidates))
+
+
+def _told(scores: Vector) -> tuple[float, ...] | None:
+    """None for a solution without steps, or with one that could not be read."""
+    return tuple(scores.tolist()) if len(scores) and np.isfinite(scores).all() else None
+
+
+def _gain(measured: Measured) -> Gain | None:
+    weighted: Mapping[int, object] = measured.points.get("weighted", {})
+    if not weighted:
+        return None
+    n = max(weighted)
+    points = measured.points
+    gap = paired_difference(points["weighted"][n].values, points["majority"][n].values)
+    return {"n": n, "difference": gap.difference, "low": gap.low, "high": gap.high}

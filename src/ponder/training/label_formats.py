@@ -1,0 +1,106 @@
+"""Step labels as files: ponder's own with values, and TRL's stepwise supervision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ponder.errors import UsageError
+from ponder.training.graded_runs import GradedProblem, GradedRun, distinct
+from ponder.training.label_log import Counted
+from ponder.training.step_tree import Path as StepPath
+
+Format = Literal["ponder", "trl"]
+Known = Mapping[tuple[str, StepPath], Counted]
+"""What came of the completions from each step, by problem id and step."""
+Row = dict[str, Any]
+
+
+def write_labels(file: Path, run: GradedRun, known: Known, format: Format) -> int:
+    """Write a line for each distinct solution whose steps are all labelled; returns how many.
+
+    `ponder`: `{"id", "problem", "steps", "values", "correct"}`, a value being the share of
+    completions from the step that ended right, for the last step 1 or 0 (soft labels). `trl`: the
+    columns of TRL's stepwise supervision, `{"prompt", "completions", "labels"}`, a label being
+    whether any completion ended right (hard labels: Math-Shepherd, Wang et al. 2024). Steps are
+    written without the white space at their ends: TRL adds its own separator.
+    """
+    rows = list(_rows(run, known))
+    lines = [json.dumps(row if format == "ponder" else _trl(row)) + "\n" for row in rows]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(file)
+    return len(lines)
+
+
+def _rows(run: GradedRun, known: Known) -> Iterator[Row]:
+    for problem, own in zip(run.problems, distinct(run.problems), strict=True):
+        for number in own:
+            values = _values(problem, number, known)
+            if values is not None:
+                path = problem.steps.paths[problem.steps.ways[number][-1]]
+                yield {
+                    "id": problem.id,
+                    "problem": problem.example.problem.question,
+                    "steps": path,
+                    "values": values,
+                    "correct": problem.right[number],
+                }
+
+
+def _values(problem: GradedProblem, number: int, known: Known) -> list[float] | None:
+    """The value of each step; None if one is not labelled."""
+    *inner, _ = problem.steps.ways[number]
+    counted = [known.get((problem.id, problem.steps.paths[step])) for step in inner]
+    values = [one.value for one in counted if one is not None]
+    return [*values, float(problem.right[number])] if len(values) == len(inner) else None
+
+
+def _trl(row: Row) -> Row:
+    labels = [value > 0 for value in row["values"]]
+    return {"prompt": row["problem"], "completions": row["steps"], "labels": labels}
+
+
+def read_labels(
+    file: Path, problems: Sequence[GradedProblem], *, hard: bool
+) -> dict[tuple[str, StepPath], float]:
+    """The labels of both formats, by problem id and step; hard ones are 0 or 1.
+
+    A line of TRL's format belongs to the problems with its prompt as their question. Where lines
+    tell of the same step, the last one holds. Raises UsageError, naming the line, for anything
+    else.
+    """
+    ids: dict[str, list[str]] = {}
+    for problem in problems:
+        ids.setdefault(problem.example.problem.question, []).append(problem.id)
+    labels: dict[tuple[str, StepPath], float] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read labels from {file}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            names, steps, values = _read_row(json.loads(line), ids)
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{file}, line {number}: not step labels; `ponder label RUN -o {file}` writes them"
+            ) from None
+        for name in names:
+            for depth, value in enumerate(values, 1):
+                labels[name, steps[:depth]] = float(value > 0) if hard else value
+    return labels
+
+
+def _read_row(row: Row, ids: Mapping[str, list[str]]) -> tuple[list[str], StepPath, list[float]]:
+    """Problem ids, the solution's steps, a value each."""
+    if "prompt" in row:
+        names, steps, values = ids.get(row["prompt"], []), row["completions"], row["labels"]
+    else:
+        names, steps, values = [row["id"]], row["steps"], row["values"]
+    found = [float(value) for value in values]
+    if len(found) != len(steps) or not all(0 <= value <= 1 for value in found):
+        raise ValueError("a label from 0 to 1 a step")
+    return names, tuple(str(step).rstrip() for step in steps), found

@@ -1,0 +1,72 @@
+"""From graded problems and their features to the rows that heads are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ponder.training.graded_runs import GradedProblem
+from ponder.training.rows import Matrix, Rows
+from ponder.training.step_tree import Path
+
+StepLabels = Mapping[tuple[str, Path], float]
+"""By problem id and step: the share of completions from there that ended right, or 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProblem:
+    """A graded problem with the features of its steps."""
+
+    problem: GradedProblem
+    number: int
+    """The same for problems of the same id."""
+    features: Matrix
+    """[steps, features], NaN for a step that could not be read."""
+    distinct: tuple[int, ...]
+    """The candidates that count, each text of a problem once."""
+
+
+def rows_of(problem: ReadProblem, chosen: Sequence[int], labels: StepLabels | None) -> Rows:
+    """A row for each distinct step of the chosen candidates.
+
+    Every candidate counts alike, its weight spread over its steps. Without `labels` each step has
+    the share of right ones among the candidates through it (outcome supervision: OVM, Yu et al.
+    2023); with them, a last step keeps its candidate's grade and a step without a label is left
+    out. Steps that could not be read are left out.
+    """
+    tree, right = problem.problem.steps, problem.problem.right
+    sums = np.zeros(len(tree.paths))
+    weights = np.zeros(len(tree.paths))
+    ends = {}
+    for candidate in chosen:
+        way = list(tree.ways[candidate])
+        weights[way] += 1 / len(way)
+        sums[way] += right[candidate] / len(way)
+        ends[way[-1]] = float(right[candidate])
+    targets = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
+    if labels is not None:
+        told = [labels.get((problem.problem.id, path), np.nan) for path in tree.paths]
+        targets = np.array(told, dtype=np.float64)
+        targets[list(ends)] = list(ends.values())
+    usable = (weights > 0) & np.isfinite(targets) & np.isfinite(problem.features).all(axis=1)
+    return Rows(
+        problem.features[usable],
+        targets[usable],
+        weights[usable],
+        np.full(int(usable.sum()), problem.number),
+    )
+
+
+def joined(parts: Sequence[Rows]) -> Rows | None:
+    """All rows in one; None when there are none."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return None
+    return Rows(
+        np.concatenate([part.features for part in filled]),
+        np.concatenate([part.targets for part in filled]),
+        np.concatenate([part.weights for part in filled]),
+        np.concatenate([part.problems for part in filled]),
+    )

@@ -1,0 +1,175 @@
+"""Monte-Carlo step labels: how often a model ends right from each step of its solutions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from ponder.engines.base import Engine
+from ponder.errors import EngineError
+from ponder.evals.grading import Comparison, Grader
+from ponder.evals.score_many import Watch
+from ponder.runner import unwrapped
+from ponder.session import Slots
+from ponder.session.calls import seed_of
+from ponder.training.graded_runs import GradedProblem, GradedRun
+from ponder.training.label_log import Counted, LabelLog
+from ponder.training.step_tree import Path
+from ponder.types import Completion, Prefix, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+
+class Asked(NamedTuple):
+    """A step whose value is wanted."""
+
+    problem: GradedProblem
+    step: Path
+    prefix: Prefix
+    """Ends with the step."""
+
+
+class Labelled(NamedTuple):
+    """What a labelling did."""
+
+    steps: int
+    """Distinct ones, without those that end a solution."""
+    kept: int
+    """Labelled before."""
+    added: int
+    failed: int
+    """Steps of which every completion failed; the next labelling tries them again."""
+    reason: str | None
+    """Why the first completion that failed did."""
+
+    @property
+    def left(self) -> int:
+        """Steps that were not asked about, because the labelling was stopped."""
+        return self.steps - self.kept - self.added - self.failed
+
+
+def steps_of(run: GradedRun) -> Iterator[Asked]:
+    """The distinct steps from which some solution goes on, in the run's order.
+
+    A solution's last step is left out: its value is the solution's grade.
+    """
+    for problem in run.problems:
+        nodes: dict[Path, Prefix] = {}
+        for prefix, way in zip(problem.prefixes, problem.steps.ways, strict=True):
+            node = prefix.parent if way else None
+            for number in reversed(way[:-1]):
+                assert node is not None
+                nodes.setdefault(problem.steps.paths[number], node)
+                node = node.parent
+        yield from (
+            Asked(problem, *item) for item in sorted(nodes.items(), key=lambda i: len(i[0]))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Labeller:
+    """Draws completions from steps with the engine of the run, and grades them."""
+
+    engine: Engine
+    slots: Slots
+    sampling: Sampling
+    """The run's own."""
+    extract: Callable[[str], str | None]
+    """The answer in a whole solution's text."""
+    grader: Grader
+    log: LabelLog
+    completions: int
+    """From each step."""
+    seed: int
+    watch: Watch
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Once set, no further step is begun."""
+
+    async def label(self, run: GradedRun) -> Labelled:
+        """Label the run's steps that the log does not know; a failure is counted, not raised."""
+        asked = list(steps_of(run))
+        left = [one for one in asked if (one.problem.id, one.step) not in self.log.known]
+        self.watch.expect(len(left))
+        reasons: list[str] = []
+        added = begun = 0
+
+        async def label_one(one: Asked, rank: int) -> None:
+            nonlocal added
+            counted = await self._counted(one, rank, reasons)
+            if counted is not None:
+                self.log.add(one.problem.id, one.step, counted)
+                added += 1
+            self.watch.advance(1)
+
+        async with unwrapped(), asyncio.TaskGroup() as group:
+            for rank, one in enumerate(left):
+                await self.slots.vacancy()
+                if self.stop.is_set():
+                    break
+                begun += 1
+                await self.slots.asked(rank, group.create_task(label_one(one, rank)))
+        reason = reasons[0] if reasons else None
+        return Labelled(len(asked), len(asked) - len(left), added, begun - added, reason)
+
+    async def _counted(self, one: Asked, rank: int, reasons: list[str]) -> Counted | None:
+        """How many completions ended right; None if all failed."""
+        completions = await self._draw(one, rank)
+        reasons += [done.error for done in completions if done.error is not None]
+        texts = [one.prefix.text + done.text for done in completions if done.error is None]
+        if not texts:
+            return None
+        reference = one.problem.example.reference
+        assert reference is not None
+        found = [raw for raw in map(self.extract, texts) if raw is not None]
+        verdicts = await self.grader.grade_many([Comparison(reference, raw) for raw in found])
+        return Counted(sum(verdict.equal for verdict in verdicts), len(texts))
+
+    async def _draw(self, one: Asked, rank: int) -> list[Completion]:
+        """All completions of a step, as many at once as there are slots."""
+        sampling = self._sampling(one.prefix)
+        waiting = [_seed(self.seed, one, number) for number in range(self.completions)]
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            while waiting:
+                admitted = await self.slots.acquire(rank, len(waiting))
+                now, waiting = waiting[:admitted], waiting[admitted:]
+                tasks.append(group.create_task(self._generate(one.prefix, sampling, now)))
+        return [completion for task in tasks for completion in task.result()]
+
+    def _sampling(self, prefix: Prefix) -> Sampling:
+        """To the solution's end, within the tokens that the step leaves of its limit."""
+        used = sum(len(step.token_ids or ()) for step in prefix.steps)
+        return replace(self.sampling.whole(), max_tokens=max(self.sampling.max_tokens - used, 1))
+
+    async def _generate(
+        self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Completion]:
+        """One call of the engine; a slot is held for each seed until its completion has ended."""
+        ended: list[Completion] = []
+        reason = "the engine ended without this sample"
+        calls = cast(
+            "AsyncGenerator[Completion, None]", self.engine.generate(prefix, sampling, seeds)
+        )
+        try:
+            async with aclosing(calls):
+                async for completion in calls:
+                    ended.append(completion)
+                    self.slots.release()
+        except (EngineError, OSError) as error:
+            reason = str(error) or type(error).__name__
+        finally:
+            self.slots.release(len(seeds) - len(ended))
+        lost = len(seeds) - len(ended)
+        return [*ended, *(Completion(0, "", "aborted", error=reason) for _ in range(lost))]
+
+
+def _seed(seed: int, one: Asked, number: int) -> int:
+    """Of one completion: other than the run's own samples, and the same in any order."""
+    step = hashlib.sha256(json.dumps(one.step).encode()).hexdigest()
+    return seed_of(seed, f"label {one.problem.id} {step}", (number,))

@@ -1,0 +1,63 @@
+"""What a head shall be, and what is told of one that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from ponder.errors import UsageError
+from ponder.training.held_out import HeldOut
+from ponder.training.learning_rows import StepLabels
+from ponder.training.split import Part
+from ponder.verifiers.head_config import Features, Labels, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSettings:
+    """What a head is, and how it is found. Raises UsageError for a negative `hidden`."""
+
+    features: Features = "last+mean"
+    prompt: Prompt = "question"
+    hidden: int = 0
+    """Units of the hidden layer; 0 is a linear head."""
+    seed: int = 0
+    """Of the split, the folds, the network and the bootstrap."""
+    labels: StepLabels | None = None
+    """None: every step has its solution's outcome."""
+
+    def __post_init__(self) -> None:
+        if self.hidden < 0:
+            raise UsageError(f"`hidden` must be at least 0, got {self.hidden}")
+
+    @property
+    def supervision(self) -> Labels:
+        """By what the head is trained."""
+        return "outcome" if self.labels is None else "monte_carlo"
+
+
+class TrainingReport(TypedDict):
+    """What came of training a head."""
+
+    schema: Literal[1]
+    head: str
+    """Its folder."""
+    base: str
+    layers: list[int]
+    features: Features
+    prompt: Prompt
+    labels: Labels
+    hidden: int
+    seed: int
+    problems: dict[Part, int]
+    solutions: dict[Part, int]
+    """Those that count: in training, each text of a problem once."""
+    steps: int
+    """Rows that the head was fitted to."""
+    base_rate: float
+    """Of the training rows."""
+    search: Mapping[str, object]
+    """How the penalty or the epoch was chosen."""
+    calibration: dict[str, float]
+    held_out: HeldOut
+    seconds: dict[str, float]

@@ -1,0 +1,289 @@
+"""From sampled and graded runs to a saved head, on states whose answer is known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ponder.cli import main
+from ponder.engines.scripted import tokens_of
+from ponder.errors import UsageError
+from ponder.training.base_model import BaseModel
+from ponder.training.graded_runs import GradedRun, distinct, read_graded
+from ponder.training.learning_rows import ReadProblem, rows_of
+from ponder.training.settings import HeadSettings, TrainingReport
+from ponder.training.split import part_of
+from ponder.training.train import Training
+from ponder.types import Prefix, Problem, ScoreFailure
+from ponder.verifiers.head_config import BaseOf
+from ponder.verifiers.head_file import ValueHead
+from ponder.verifiers.reading import step_texts
+from ponder.verifiers.state_reader import SolutionStates
+from tests.playing import drawn
+
+WIDTH = 12
+PROBLEMS = 60
+
+
+def telling(prefix: Prefix, seed: int) -> str:
+    """Two steps, each good or bad; mostly right after two good ones and wrong after two bad."""
+    rng = drawn("telling", prefix.key, seed)
+    steps = [rng.choice(("good", "bad")) for _ in range(2)]
+    chance = {0: 0.05, 1: 0.5, 2: 0.95}[steps.count("good")]
+    answer = 7 if rng.random() < chance else rng.randint(0, 6)
+    return "".join(f"A {word} step {rng.randint(0, 30)}.\n\n" for word in steps) + (
+        f"The answer is {answer}."
+    )
+
+
+def plays(prefix: Prefix, seed: int) -> str:
+    """The same, going on from where the prefix stands."""
+    whole = telling(Prefix.root(prefix.problem), seed)
+    return "\n\n".join(whole.split("\n\n")[prefix.depth :])
+
+
+def guesses(prefix: Prefix, seed: int) -> str:
+    """Words that say nothing of the answer."""
+    rng = drawn("guesses", prefix.key, seed)
+    return f"A step {rng.randint(0, 9)}.\n\nThe answer is {rng.choice((7, 3))}."
+
+
+@dataclass
+class WordStates:
+    """A vector a word that depends on the word alone: a fake of a model's hidden states."""
+
+    layers: Sequence[int]
+    read: list[str] = field(default_factory=list)
+    fails_at: int | None = None
+
+    async def states(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[SolutionStates | ScoreFailure]:
+        if self.fails_at is not None and len(self.read) >= self.fails_at:
+            raise RuntimeError("killed")
+        self.read.append(problem.id)
+        await asyncio.sleep(0)
+        return [self._read(problem, prefix) for prefix in prefixes]
+
+    async def aclose(self) -> None:
+        pass
+
+    def _read(self, problem: Problem, prefix: Prefix) -> SolutionStates:
+        words = tokens_of(problem.question)
+        start, ends = len(words), []
+        for text in step_texts(prefix):
+            words += [word for word in tokens_of(text) if "answer" not in word]
+            ends.append(len(words))
+        rows = [np.concatenate([vector(word, layer) for layer in self.layers]) for word in words]
+        return SolutionStates(np.array(rows, dtype=np.float32), start, tuple(ends))
+
+
+def vector(word: str, layer: int) -> np.ndarray:
+    bare = word.strip().strip(".0123456789")
+    return np.random.default_rng(zlib.crc32(f"{bare}{layer}".encode())).standard_normal(WIDTH)
+
+
+class Silent:
+    def expect(self, solutions: int) -> None:
+        pass
+
+    def advance(self, solutions: int) -> None:
+        pass
+
+
+def base(states: Callable[[Sequence[int]], WordStates], layers: Sequence[int] = (3,)) -> BaseModel:
+    of = BaseOf(name="words", sha256="0" * 64, weights="f32")
+    return BaseModel(of, "fake 1", "f32", tuple(layers), states)
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of both scripts over the same problems, graded."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = folder / "data.jsonl"
+    rows = [
+        {"id": f"p{i}", "problem": f"What is it, number {i}?", "answer": "7"}
+        for i in range(PROBLEMS)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for script in ("plays", "guesses"):
+        words = ["run", "--engine", "scripted", "--model", f"tests.test_training_runs:{script}"]
+        words += ["--dataset", str(data), "--n", "12", "-o", str(folder / script), "--json"]
+        assert ponder(*words) == 0
+    return folder
+
+
+def ponder(*words: object) -> int:
+    with pytest.raises(SystemExit) as exited:
+        main([str(word) for word in words])
+    assert isinstance(exited.value.code, int)
+    return exited.value.code
+
+
+async def train(
+    run: GradedRun, folder: Path, states: Callable[[Sequence[int]], WordStates], **settings: object
+) -> TrainingReport:
+    chosen = HeadSettings(**settings)  # type: ignore[arg-type]
+    report = await Training([run], base(states), folder, chosen, Silent()).train()
+    assert report is not None
+    return report
+
+
+async def test_a_head_learns_what_tells_right_from_wrong(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    report = await train(run, tmp_path, WordStates)
+    held_out = report["held_out"]
+    # P(right | 0, 1, 2 good) is about 0.05, 0.5, 0.95, weights 1/4, 1/2, 1/4: AUC 0.85.
+    assert held_out["solutions"]["auc"]["value"] == pytest.approx(0.85, abs=0.07)
+    assert held_out["better_than_chance"]
+    assert held_out["solutions"]["brier"] < held_out["solutions"]["brier_of_base_rate"] - 0.05
+    (selection,) = held_out["selection"].values()
+    assert set(selection["curves"]) == {"majority", "best_of_n", "weighted", "oracle"}
+    best = selection["curves"]["best_of_n"]["12"]["accuracy"]
+    assert best > selection["curves"]["majority"]["1"]["accuracy"] + 0.2
+    assert json.loads((tmp_path / "report.json").read_text())["held_out"] == held_out
+    head = ValueHead.load(tmp_path)
+    assert head.config.training.auc == held_out["steps"]["auc"]["value"]
+    assert "no better" not in head.config.training.data
+    assert head.config.labels == "outcome"
+
+
+async def test_noise_is_saved_and_marked(sampled: Path, tmp_path: Path) -> None:
+    report = await train(read_graded(sampled / "guesses"), tmp_path, WordStates)
+    assert not report["held_out"]["better_than_chance"]
+    assert "no better than chance" in ValueHead.load(tmp_path).config.training.data
+
+
+async def test_a_hidden_layer_is_saved_as_it_was_judged(sampled: Path, tmp_path: Path) -> None:
+    report = await train(read_graded(sampled / "plays"), tmp_path, WordStates, hidden=8)
+    head = ValueHead.load(tmp_path)
+    assert [layer.weight.shape for layer in head.dense] == [(2 * WIDTH, 8), (8, 1)]
+    assert report["held_out"]["better_than_chance"]
+
+
+async def test_problems_never_cross_the_split(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    report = await train(run, tmp_path, WordStates, seed=5)
+    parts = [part_of(problem.id, 5) for problem in run.problems]
+    assert report["problems"] == {part: parts.count(part) for part in report["problems"]}
+    assert sum(report["problems"].values()) == PROBLEMS
+    (selection,) = report["held_out"]["selection"].values()
+    assert selection["problems"] == parts.count("held_out")
+
+
+async def test_features_are_read_once_and_reading_goes_on(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    opened: list[WordStates] = []
+
+    def opens(fails_at: int | None) -> Callable[[Sequence[int]], WordStates]:
+        def open_it(layers: Sequence[int]) -> WordStates:
+            opened.append(WordStates(layers, fails_at=fails_at))
+            return opened[-1]
+
+        return open_it
+
+    with pytest.raises(ExceptionGroup):
+        await train(run, tmp_path, opens(20))
+    first = await train(run, tmp_path, opens(None))
+    assert len(opened[0].read) == 20
+    assert PROBLEMS - 20 <= len(opened[1].read) <= PROBLEMS - 20 + 4
+    again = await train(run, tmp_path, opens(None))
+    assert len(opened) == 2
+    assert again["held_out"] == first["held_out"]
+    other = await train(run, tmp_path, opens(None), features="recent")
+    assert len(opened) == 2
+    assert other["held_out"] != first["held_out"]
+
+
+async def test_stopping_keeps_what_is_read(sampled: Path, tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    run = read_graded(sampled / "plays")
+    training = Training([run], base(WordStates), tmp_path, HeadSettings(), Silent(), stop)
+    assert await training.train() is None
+
+
+async def test_layers_side_by_side_are_read_as_they_are_served(
+    sampled: Path, tmp_path: Path
+) -> None:
+    run = read_graded(sampled / "plays")
+    one = await train(run, tmp_path, WordStates)
+    settings = HeadSettings()
+    both = Training([run], base(WordStates, (5, 3)), tmp_path, settings, Silent())
+    report = await both.train()
+    assert report is not None
+    assert report["layers"] == [5, 3]
+    assert ValueHead.load(tmp_path).states_width == 2 * WIDTH
+    states = WordStates((5, 3))
+    problem = run.problems[0]
+    from ponder.verifiers.head_file import step_features
+
+    (found,) = await states.states(problem.example.problem, problem.prefixes[:1])
+    assert isinstance(found, SolutionStates)
+    wanted = step_features(found.outputs, found.start, found.ends, "last+mean")
+    kept = both._files.load(problem, (5, 3), "last+mean")
+    np.testing.assert_allclose(kept[list(problem.steps.ways[0])], wanted, rtol=1e-5)
+    assert one["layers"] == [3]
+
+
+def test_equal_texts_of_a_problem_are_learned_once(sampled: Path) -> None:
+    run = read_graded(sampled / "guesses")
+    own = distinct(run.problems)
+    for problem, chosen in zip(run.problems, own, strict=True):
+        texts = {step_texts(problem.prefixes[number]) for number in chosen}
+        assert len(texts) == len(chosen) == len({step_texts(p) for p in problem.prefixes})
+    assert distinct([*run.problems, *run.problems])[len(run.problems) :] == [()] * PROBLEMS
+
+
+def test_every_solution_counts_alike(sampled: Path) -> None:
+    problem = read_graded(sampled / "plays").problems[0]
+    features = np.zeros((len(problem.steps.paths), 1), dtype=np.float32)
+    read = ReadProblem(problem, 0, features, tuple(range(12)))
+    rows = rows_of(read, range(12), None)
+    assert rows.weights.sum() == pytest.approx(12)
+    assert rows.base_rate == pytest.approx(sum(problem.right) / 12)
+    for way, right in zip(problem.steps.ways, problem.right, strict=True):
+        only = rows_of(read, [problem.steps.ways.index(way)], None)
+        assert set(only.targets) == {float(right)}
+
+
+def test_step_labels_replace_the_outcome_of_inner_steps(sampled: Path) -> None:
+    problem = read_graded(sampled / "plays").problems[0]
+    way, paths = problem.steps.ways[0], problem.steps.paths
+    read = ReadProblem(problem, 0, np.zeros((len(paths), 1), dtype=np.float32), (0,))
+    rows = rows_of(read, [0], {(problem.id, paths[way[0]]): 0.25})
+    assert sorted(rows.targets) == sorted([0.25, float(problem.right[0])])
+
+
+async def test_too_few_problems_say_so(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays", limit=1)
+    with pytest.raises(UsageError, match="too few problems to split"):
+        await train(run, tmp_path, WordStates)
+
+
+def test_a_run_without_grades_names_the_mend(
+    sampled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+    import sqlite3
+
+    bare = tmp_path / "bare"
+    shutil.copytree(sampled / "plays", bare)
+    with sqlite3.connect(bare / "run.sqlite") as connection:
+        connection.execute("DELETE FROM grades")
+    capsys.readouterr()
+    for words in (
+        ["train-verifier", bare, "-o", tmp_path / "x"],
+        ["label", bare, "-o", tmp_path / "l"],
+    ):
+        assert ponder(*words) == 2
+        line = capsys.readouterr().err
+        assert f"grade it first: ponder grade {bare}" in line
+        assert len(line.strip().splitlines()) == 1
