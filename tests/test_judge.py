@@ -217,6 +217,9 @@ def test_bad_knobs_fail_at_once(knobs: Any, words: str) -> None:
         ("Is the solution correct? Yes. But wait.\nIs the solution correct? No", False),
         ("Is the solution correct? Nothing says so.", None),
         ("The solution is correct: yes", None),
+        ("Step 1 holds.\n\n**No.**\n", False),
+        ("yes", True),
+        ("No mistake here", None),
         ("", None),
     ],
 )
@@ -234,7 +237,9 @@ def test_verdicts(critique: str, verdict: bool | None) -> None:
         (r"\boxed{3}", None),
         (r"\boxed{-2}", None),
         (r"\boxed{none}", None),
-        ("2", None),
+        (" -1\n", -1),
+        ("5", None),
+        ("Paragraph 2", None),
     ],
 )
 def test_indices_of_three_paragraphs(critique: str, index: int | None) -> None:

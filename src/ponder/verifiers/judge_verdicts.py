@@ -11,12 +11,18 @@ QUESTION = "Is the solution correct?"
 
 _VERDICT = re.compile(r"is the solution correct\?[\s*_`:]*(?:\\boxed\{)?(yes|no)\b", re.IGNORECASE)
 _ASKED = re.compile(re.escape(QUESTION), re.IGNORECASE)
+_BARE = re.compile(r"[\s*_`]*(yes|no)[\s*_`.!]*", re.IGNORECASE)
+_BARE_INDEX = re.compile(r"\s*(-?\d{1,6})\s*")
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*(-?\d{1,6})\s*\}")
 
 
 def verdict_of(critique: str) -> bool | None:
-    """Whether the critique's last verdict is yes; None where it gives none."""
-    found = _VERDICT.findall(critique)
+    """Whether the critique's last verdict is yes; None where it gives none.
+
+    A last line that is nothing but yes or no is a verdict, too.
+    """
+    bare = _BARE.fullmatch(critique.strip().rpartition("\n")[2])
+    found = [bare[1]] if bare else _VERDICT.findall(critique)
     return found[-1].lower() == "yes" if found else None
 
 
@@ -29,9 +35,11 @@ def before_verdict(critique: str) -> str:
 def first_wrong_of(critique: str, paragraphs: int) -> int | None:
     """The boxed index of the first wrong paragraph, -1 for none.
 
-    The last box counts; None where there is none, or where no paragraph has that index.
+    The last box counts, or an answer that is nothing but a number. None where there is neither,
+    or where no paragraph has that index.
     """
-    found = _BOXED.findall(critique)
+    bare = _BARE_INDEX.fullmatch(critique)
+    found = [bare[1]] if bare else _BOXED.findall(critique)
     index = int(found[-1]) if found else None
     return index if index is not None and -1 <= index < paragraphs else None
 
