@@ -14,7 +14,9 @@ import typer
 
 from ponder.cli.demo import demo
 from ponder.cli.doctor import doctor
+from ponder.cli.eval_verifier import eval_verifier
 from ponder.cli.grade import grade
+from ponder.cli.label import label
 from ponder.cli.pool import export, import_
 from ponder.cli.report import report
 from ponder.cli.run import run
@@ -22,6 +24,7 @@ from ponder.cli.score import score
 from ponder.cli.show import show
 from ponder.cli.solve import solve
 from ponder.cli.terminal import errors
+from ponder.cli.train_verifier import train_verifier
 from ponder.errors import PonderError, UsageError
 
 app = typer.Typer(
@@ -36,8 +39,11 @@ app.command()(run)
 app.command()(solve)
 app.command()(show)
 app.command()(score)
+app.command()(eval_verifier)
 app.command()(grade)
 app.command()(report)
+app.command()(label)
+app.command()(train_verifier)
 app.command("import")(import_)
 app.command()(export)
 app.command()(doctor)

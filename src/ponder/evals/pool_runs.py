@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from ponder.answers.base import AnswerKind
 from ponder.evals.grading import Grader
 from ponder.evals.pool_export import export_problem
-from ponder.evals.pool_import import import_problem
-from ponder.evals.pools import read_pool, write_pool
+from ponder.evals.pool_import import ImportedProblem, import_pool
+from ponder.evals.pools import PoolProblem, read_pool, write_pool
 from ponder.evals.study import grade_run
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.types import NodePath
+
+_TOGETHER = 100
+"""Problems that share a transaction."""
 
 
 async def keep_pool(file: Path, folder: Path, answers: AnswerKind) -> int:
@@ -30,19 +34,29 @@ async def keep_pool(file: Path, folder: Path, answers: AnswerKind) -> int:
     with RunStore.open(folder, study=study, host={}, recipe_toml=_toml(study)) as store:
         grades: dict[tuple[str, NodePath], bool] = {}
         missing = False
-        for problem in problems:
-            imported = await import_problem(problem, answers)
-            store.add_examples([imported.example])
-            await store.finish(imported.trace)
-            name = imported.trace.problem_id
-            grades |= {(name, path): right for path, right in imported.grades.items()}
-            missing |= len(imported.grades) < len(imported.trace.candidates)
+        for start in range(0, len(problems), _TOGETHER):
+            for imported in await _keep(store, problems[start : start + _TOGETHER], answers):
+                name = imported.trace.problem_id
+                grades |= {(name, path): right for path, right in imported.grades.items()}
+                missing |= len(imported.grades) < len(imported.trace.candidates)
         store.set_grades("imported", grades)
         store.set_provenance({"ponder": version("ponder"), "pool": file.name})
         if missing:
             async with Grader() as grader:
                 await grade_run(store, grader)
     return len(problems)
+
+
+async def _keep(
+    store: RunStore, problems: Sequence[PoolProblem], answers: AnswerKind
+) -> tuple[ImportedProblem, ...]:
+    """Import problems and commit them together."""
+    imported = await import_pool(problems, answers)
+    store.add_examples([one.example for one in imported])
+    async with asyncio.TaskGroup() as group:
+        for one in imported:
+            group.create_task(store.finish(one.trace))
+    return imported
 
 
 def _study(file: Path, answers: AnswerKind) -> dict[str, object]:

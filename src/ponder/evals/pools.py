@@ -15,13 +15,12 @@ from pydantic import (
     ConfigDict,
     FiniteFloat,
     NonNegativeInt,
-    ValidationError,
     model_validator,
 )
 
 from ponder.errors import UsageError
 from ponder.evals.datasets import plain
-from ponder.evals.rows import Row, read_rows
+from ponder.evals.rows import checked, read_rows
 from ponder.types import Ended
 
 STRATEGY = "pool"
@@ -107,7 +106,7 @@ def read_pool(path: Path) -> tuple[PoolProblem, ...]:
     Raises UsageError in one line that names the file's line and the key, for what is no pool; and
     for an id that stands in two lines.
     """
-    problems = tuple(_problem(row) for row in read_rows(path))
+    problems = tuple(checked(row, PoolProblem) for row in read_rows(path))
     name, count = Counter(str(plain(problem.id)) for problem in problems).most_common(1)[0]
     if count > 1:
         raise UsageError(f"{path}: the id {name!r} stands in {count} lines: ids must be unique")
@@ -118,19 +117,3 @@ def write_pool(path: Path, problems: Iterable[PoolProblem]) -> None:
     """Write a pool file that `read_pool` reads back as it was."""
     with path.open("w", encoding="ascii") as file:
         file.writelines(json.dumps(problem.row()) + "\n" for problem in problems)
-
-
-def _problem(row: Row) -> PoolProblem:
-    try:
-        return PoolProblem.model_validate(row.values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        got = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
-        raise UsageError(f"{row.where}: `{key[1:]}`: {reason}{got}") from error
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -9,11 +9,16 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from ponder.errors import MissingExtraError, UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Row(NamedTuple):
@@ -69,6 +74,24 @@ def parse_lines(source: str, text: str) -> list[Row]:
     lines = text.split("\n")
     numbered = ((f"{source}, line {number}", line) for number, line in enumerate(lines, start=1))
     return [_row(where, _parse(where, line)) for where, line in numbered if line.strip()]
+
+
+def checked(row: Row, kind: type[Model]) -> Model:
+    """The row as a model; raises UsageError in one line that names the row, the key, the value."""
+    try:
+        return kind.model_validate(row.values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        named = f"`{key[1:]}`: " if key else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        got = "" if first["type"] == "missing" or not key else f", got {_short(first['input'])}"
+        raise UsageError(f"{row.where}: {named}{reason}{got}") from error
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _line_rows(path: Path) -> list[Row]:

@@ -23,7 +23,7 @@ from ponder.report.wording import count, interval, share
 def curve_table(run: RunView) -> Table:
     """One run's accuracy with its interval by selector and N, as `ponder report` prints it."""
     heads = ("selector", "N", "accuracy", "95 % interval", "first N", "tokens")
-    table = _table(visible(run.name), heads)
+    table = headed(visible(run.name), heads)
     for selector, curve in run.summary.curves.items():
         first = run.summary.first_n.get(selector, {})
         for place, (n, point) in enumerate(sorted(curve.items())):
@@ -42,7 +42,7 @@ def curve_table(run: RunView) -> Table:
 def method_table(rows: Sequence[MethodRow], title: str = "") -> Table:
     """Methods side by side, as the demo ends; costs are means a problem."""
     heads = ("method", "accuracy", "95 % interval", "generated", "verifier", "seconds")
-    table = _table(visible(title), heads)
+    table = headed(visible(title), heads)
     for row in rows:
         costs = (count(cost) for cost in (row.generated, row.verifier, row.seconds))
         name = Text(visible(row.name))
@@ -70,7 +70,8 @@ def warning_lines(runs: Sequence[RunView]) -> RenderableType:
     return Text("\n".join([*lines, limit]), style="yellow")
 
 
-def _table(title: str, heads: Sequence[str]) -> Table:
+def headed(title: str, heads: Sequence[str]) -> Table:
+    """An empty table; the first column is words, the others figures."""
     shown = Text(title, style="bold") if title else None
     table = Table(title=shown, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for place, head in enumerate(heads):

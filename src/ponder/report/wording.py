@@ -8,6 +8,11 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.1f} %"
 
 
+def signed(value: float) -> str:
+    """-0.0123 as "-1.2", in percentage points."""
+    return f"{value * 100:+.1f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """0.41 and 0.541 as "41.0 to 54.1"."""
     return "-" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}"

@@ -1,0 +1,75 @@
+"""Intervals by drawing problems again: for figures that are no mean over problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 1000
+
+Values = NDArray[np.float64]
+Weights = NDArray[np.float64]
+"""One row a draw, one column an item: how often the item is in the draw."""
+
+Statistic = Callable[[Weights], Values]
+"""A figure of each draw; NaN where a draw does not tell it."""
+
+
+class Estimated(TypedDict):
+    """A figure with its 95 % interval; None where there is nothing to tell it from."""
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+class Bootstrapped(NamedTuple):
+    """A figure of the data, and of each draw."""
+
+    value: float
+    draws: Values
+
+    def estimated(self) -> Estimated:
+        """With the middle 95 % of the draws (the percentile interval)."""
+        if np.isnan(self.value):
+            return {"value": None, "ci_low": None, "ci_high": None}
+        low, high = np.nanquantile(self.draws, [0.025, 0.975])
+        return {"value": self.value, "ci_low": float(low), "ci_high": float(high)}
+
+
+def drawn(clusters: Sequence[Hashable], seed: int = 0) -> Weights:
+    """Draws of whole clusters with replacement, as many as there are.
+
+    `clusters` names the cluster of each item: its problem, since items of one problem are no
+    independent evidence.
+    """
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    count = len(numbers)
+    times = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=DRAWS)
+    return times[:, [numbers[name] for name in clusters]].astype(np.float64)
+
+
+def bootstrapped(statistic: Statistic, weights: Weights) -> Bootstrapped:
+    """A statistic of the data itself, where each item counts once, and of each draw."""
+    whole = statistic(np.ones((1, weights.shape[1])))
+    return Bootstrapped(float(whole[0]), statistic(weights))
+
+
+def ratio(part: Sequence[bool], of: Sequence[bool]) -> Statistic:
+    """The share of items of `of` that are in `part` too."""
+    among = np.array(of, dtype=np.float64)
+    both = np.array(part, dtype=np.float64) * among
+
+    def share(weights: Weights) -> Values:
+        return quotient(weights @ both, weights @ among)
+
+    return share
+
+
+def quotient(above: Values, below: Values) -> Values:
+    """The quotients, NaN where there is nothing to divide by."""
+    empty = np.full_like(above, np.nan)
+    return np.asarray(np.divide(above, below, out=empty, where=below > 0))
