@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ponder.training.calibration import platt
 from ponder.training.lbfgs import minimise
 from ponder.training.linear import fit, fit_chosen
-from ponder.training.metrics import Judged, auc, auc_within, reliability
+from ponder.training.metrics import Judged, auc_of, auc_within, reliability
 from ponder.training.network import EPOCHS, train
 from ponder.training.rows import Rows, Vector, cross_entropy, sigmoid
 from ponder.training.split import fold_of, part_of
@@ -77,12 +77,12 @@ def standardised(seed: int, separation: float = SEPARATION) -> tuple[Rows, Rows]
 def test_a_linear_head_comes_near_the_bayes_value() -> None:
     data, fresh = standardised(1)
     chosen = fit_chosen(data, data.problems % 5)
-    found = auc(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
+    found = auc_of(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
     assert found["value"] == pytest.approx(BAYES, abs=0.02)
-    assert found["low"] is not None
-    assert found["high"] is not None
-    assert found["low"] < BAYES + 0.01
-    assert found["high"] > BAYES - 0.02
+    assert found["ci_low"] is not None
+    assert found["ci_high"] is not None
+    assert found["ci_low"] < BAYES + 0.01
+    assert found["ci_high"] > BAYES - 0.02
 
 
 def test_a_hidden_layer_learns_what_a_line_cannot() -> None:
@@ -91,9 +91,9 @@ def test_a_hidden_layer_learns_what_a_line_cannot() -> None:
     right = (features[:, 0] * features[:, 1] > 0).astype(np.float64)
     data = Rows(features, right, np.ones(3000), rng.integers(0, 50, 3000))
     first, second, fresh = (data.where(data.problems % 3 == part) for part in range(3))
-    straight = auc(judged(fresh, fit(first, 0.01).logits(fresh.features)), 0)["value"]
+    straight = auc_of(judged(fresh, fit(first, 0.01).logits(fresh.features)), 0)["value"]
     stopped = train(first, second, 16, seed=0)
-    curved = auc(judged(fresh, stopped.network.logits(fresh.features)), 0)["value"]
+    curved = auc_of(judged(fresh, stopped.network.logits(fresh.features)), 0)["value"]
     assert straight is not None
     assert curved is not None
     assert straight < 0.6 < 0.95 < curved
@@ -122,9 +122,9 @@ def test_a_strong_penalty_is_chosen_for_noise_and_a_weaker_one_for_a_signal() ->
 def test_noise_is_no_better_than_chance() -> None:
     data, fresh = standardised(13, separation=0.0)
     chosen = fit_chosen(data, data.problems % 5)
-    found = auc(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
-    assert found["low"] is not None
-    assert found["low"] < 0.5
+    found = auc_of(judged(fresh, chosen.linear.logits(fresh.features)), seed=0)
+    assert found["ci_low"] is not None
+    assert found["ci_low"] < 0.5
 
 
 def test_weights_count_like_repetitions() -> None:
@@ -189,7 +189,7 @@ def test_auc_is_the_share_of_pairs_in_order(items: list[tuple[int, bool, int]]) 
         (a > b) + (a == b) / 2 for a, right, _ in items for b, other, _ in items if right > other
     ]
     scores, right, problems = (np.array(column) for column in zip(*items, strict=True))
-    found = auc(Judged(scores.astype(float), right.astype(float), problems), 0, resamples=20)
+    found = auc_of(Judged(scores.astype(float), right.astype(float), problems), 0)
     assert found["value"] == (pytest.approx(sum(pairs) / len(pairs)) if pairs else None)
 
 
@@ -199,8 +199,8 @@ def test_auc_within_ignores_how_hard_problems_are() -> None:
     right[100:] = 1 - right[100:]
     by_problem = np.where(problems >= 10, 0.9, 0.1)  # knows the problem, not the sample
     told = Judged(by_problem, right, problems)
-    assert auc(told, 0)["value"] == pytest.approx(0.9, abs=0.01)
-    assert auc_within(told, 0) == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert auc_of(told, 0)["value"] == pytest.approx(0.9, abs=0.01)
+    assert auc_within(told, 0) == {"value": 0.5, "ci_low": 0.5, "ci_high": 0.5}
 
 
 def test_the_interval_is_over_problems() -> None:
@@ -208,9 +208,9 @@ def test_the_interval_is_over_problems() -> None:
     alone = judged(data, data.features[:, 3].astype(np.float64))
     copies = np.repeat(np.arange(400), 10)
     repeated = Judged(alone.scores[copies], alone.right[copies], alone.problems[copies])
-    first, second = auc(alone, 0), auc(repeated, 0)
+    first, second = auc_of(alone, 0), auc_of(repeated, 0)
     assert first["value"] == pytest.approx(second["value"])
-    assert first["low"] == pytest.approx(second["low"])
+    assert first["ci_low"] == pytest.approx(second["ci_low"])
 
 
 def test_reliability_counts_everything_once() -> None:

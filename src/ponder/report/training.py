@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ponder.evals.bootstrap import Estimated
 from ponder.training.held_out import Selection
-from ponder.training.metrics import Area, Bin
+from ponder.training.metrics import Bin
 from ponder.training.settings import TrainingReport
 
 
@@ -37,10 +38,10 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
     yield f"saved in {report['head']}"
 
 
-def _area(area: Area) -> str:
-    if area["value"] is None or area["low"] is None:
+def _area(area: Estimated) -> str:
+    if area["value"] is None:
         return "- (all held-out samples ended alike)"
-    return f"{area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
+    return f"{area['value']:.3f} ({area['ci_low']:.3f} to {area['ci_high']:.3f})"
 
 
 def _reliability(bins: list[Bin]) -> Iterator[str]:

@@ -83,8 +83,8 @@ def with_figures(head: ValueHead, held_out: HeldOut) -> ValueHead:
     chance = "" if held_out["better_than_chance"] else NO_BETTER
     figures = {
         "auc": steps["auc"]["value"],
-        "auc_low": steps["auc"]["low"],
-        "auc_high": steps["auc"]["high"],
+        "auc_low": steps["auc"]["ci_low"],
+        "auc_high": steps["auc"]["ci_high"],
         "brier": steps["brier"],
         "data": known.data + chance,
     }

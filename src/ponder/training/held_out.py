@@ -8,13 +8,14 @@ from typing import TypedDict
 
 import numpy as np
 
+from ponder.evals.bootstrap import Estimated
 from ponder.evals.intervals import paired_difference
 from ponder.evals.measure import Measured, measure
 from ponder.evals.summary import Point, summarise
 from ponder.trace import Trace
 from ponder.training.graded_runs import GradedRun
 from ponder.training.learning_rows import ReadProblem, StepLabels
-from ponder.training.metrics import Area, Bin, Judged, auc, auc_within, reliability
+from ponder.training.metrics import Bin, Judged, auc_of, auc_within, reliability
 from ponder.training.rows import Matrix, Vector
 
 NAME = "value-head"
@@ -29,7 +30,7 @@ class Figures(TypedDict):
 
     items: int
     base_rate: float
-    auc: Area
+    auc: Estimated
     brier: float
     brier_of_base_rate: float
     """Of a score that is always the training problems' base rate."""
@@ -39,7 +40,7 @@ class Figures(TypedDict):
 class SolutionFigures(Figures):
     """The same of whole solutions, by the score of their last step."""
 
-    auc_within: Area
+    auc_within: Estimated
     """Within problems: what choosing among samples of one problem can use."""
 
 
@@ -91,15 +92,15 @@ def judge(
     scores = [_predicted(problem, predict) for problem in problems]
     steps = _judged_steps(problems, scores, labels)
     solutions = _judged_solutions(problems, scores)
-    area = auc(solutions, seed)
+    area = auc_of(solutions, seed)
     return {
         "problems": len({problem.number for problem in problems}),
-        "steps": _figures(steps, base_rate, auc(steps, seed)),
+        "steps": _figures(steps, base_rate, auc_of(steps, seed)),
         "solutions": {
             **_figures(solutions, base_rate, area),
             "auc_within": auc_within(solutions, seed),
         },
-        "better_than_chance": area["low"] is not None and area["low"] > 0.5,
+        "better_than_chance": area["ci_low"] is not None and area["ci_low"] > 0.5,
         "selection": {
             str(run.folder): _selection(run, problems, scores, seed)
             for run in runs
@@ -148,7 +149,7 @@ def _judged(items: Sequence[tuple[float, float, int]]) -> Judged:
     return Judged(scores, right, numbers.astype(np.int64))
 
 
-def _figures(judged: Judged, base_rate: float, area: Area) -> Figures:
+def _figures(judged: Judged, base_rate: float, area: Estimated) -> Figures:
     return {
         "items": len(judged.scores),
         "base_rate": float(judged.right.mean()),
