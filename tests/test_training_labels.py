@@ -94,9 +94,7 @@ async def labelled(
     shared = Slots(slots)
     async with Grader() as grader:
         with LabelLog(run.folder, k, 0, identity) as log:
-            labeller = Labeller(
-                engine, shared, Sampling(), answers.extract, grader, log, k, 0, Silent()
-            )
+            labeller = Labeller(engine, shared, Sampling(), answers.extract, grader, log, Silent())
             done = await labeller.label(run)
     answers.close()
     assert shared.free == slots

@@ -17,7 +17,7 @@ from ponder.report.counting import CountingProgress
 from ponder.runner import opened
 from ponder.store.reading import RunReader
 from ponder.training.graded_runs import GradedRun, read_graded
-from ponder.training.label_formats import Format, write_labels
+from ponder.training.label_formats import Format, Known, write_labels
 from ponder.training.label_log import LabelLog
 from ponder.training.rollouts import Labelled, Labeller
 
@@ -45,9 +45,8 @@ def label(
     recipe = _recipe(run)
     with working("reading"):
         graded = read_graded(run, problems)
-    done, written = interruptible(
-        lambda stop: _label(graded, recipe, completions, seed, stop, (file, format_))
-    )
+    done, known = interruptible(lambda stop: _label(graded, recipe, completions, seed, stop))
+    written = write_labels(file, graded, known, format_)
     _check_labelled(run, done)
     if as_json:
         counts = {"steps": done.steps, "kept": done.kept, "added": done.added}
@@ -61,20 +60,17 @@ def label(
 def _recipe(run: Path) -> Recipe:
     with RunReader(run) as reader:
         content = reader.recipe()
-    if dict(content["study"]).get("strategy") == "pool":  # type: ignore[call-overload]
+    study = content["study"]
+    if isinstance(study, dict) and study.get("strategy") == "pool":
         raise UsageError(f"{run} is an imported pool: it names no engine to draw completions with")
     return Recipe.checked(content, str(run))
 
 
 async def _label(
-    run: GradedRun,
-    recipe: Recipe,
-    completions: int,
-    seed: int,
-    stop: asyncio.Event,
-    target: tuple[Path, Format],
-) -> tuple[Labelled, int]:
+    run: GradedRun, recipe: Recipe, completions: int, seed: int, stop: asyncio.Event
+) -> tuple[Labelled, Known]:
     answers = answer_kind(recipe.study.answer)
+    sampling = recipe.study.sampling.sampling()
     try:
         async with opened(recipe, announce) as (engine, slots), Grader() as grader:
             identity = engine.capabilities.identity
@@ -83,20 +79,9 @@ async def _label(
                 CountingProgress(errors(), run.folder.name, "steps") as watch,
             ):
                 labeller = Labeller(
-                    engine,
-                    slots,
-                    recipe.study.sampling.sampling(),
-                    answers.extract,
-                    grader,
-                    log,
-                    completions,
-                    seed,
-                    watch,
-                    stop,
+                    engine, slots, sampling, answers.extract, grader, log, watch, stop
                 )
-                done = await labeller.label(run)
-                file, format_ = target
-                return done, write_labels(file, run, log.known, format_)
+                return await labeller.label(run), log.known
     finally:
         await asyncio.to_thread(answers.close)
 

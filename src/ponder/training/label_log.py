@@ -38,6 +38,10 @@ class LabelLog:
     """
 
     def __init__(self, run: Path, completions: int, seed: int, engine: str) -> None:
+        self.completions = completions
+        """From each step."""
+        self.seed = seed
+        """Of the completions."""
         self.path = run / LABELS_FOLDER / f"k={completions}-seed={seed}.jsonl"
         self._header = {"labels": VERSION, "completions": completions, "engine": engine}
         self.known: dict[tuple[str, StepPath], Counted] = {}

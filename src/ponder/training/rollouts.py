@@ -84,9 +84,7 @@ class Labeller:
     """The answer in a whole solution's text."""
     grader: Grader
     log: LabelLog
-    completions: int
-    """From each step."""
-    seed: int
+    """Says how many completions to draw from each step, and keeps what came of them."""
     watch: Watch
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, no further step is begun."""
@@ -133,7 +131,7 @@ class Labeller:
     async def _draw(self, one: Asked, rank: int) -> list[Completion]:
         """All completions of a step, as many at once as there are slots."""
         sampling = self._sampling(one.prefix)
-        waiting = [_seed(self.seed, one, number) for number in range(self.completions)]
+        waiting = [_seed(self.log.seed, one, number) for number in range(self.log.completions)]
         async with asyncio.TaskGroup() as group:
             tasks = []
             while waiting:
