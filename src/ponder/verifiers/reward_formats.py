@@ -49,11 +49,15 @@ class Reading(NamedTuple):
 class RewardFormat:
     """Writes solutions for one checkpoint's tokenizer; may be called from several threads.
 
-    Opening raises VerifierError if the tokenizer cannot write what the family needs.
+    Opening raises VerifierError if the tokenizer cannot write what the family needs. A solution is
+    read at its last token other than `pad_id`, as transformers' sequence classifiers do.
     """
 
-    def __init__(self, family: Family, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, family: Family, tokenizer: PreTrainedTokenizerBase, pad_id: int | None = None
+    ) -> None:
         self._family = family
+        self._pad_id = pad_id if family.scores == "solution" else None
         self._tokenizer = tokenizer
         self._who = f"the tokenizer of {tokenizer.name_or_path or 'this model'}"
         self._lock = Lock()
@@ -126,6 +130,8 @@ class RewardFormat:
             ids = [*self._opening(question)]
             for number, step in enumerate(steps, 1):
                 ids += self._step(self._layout.step(number, step))
+        while len(ids) > 1 and ids[-1] == self._pad_id:
+            ids.pop()
         end = len(ids) + self._family.read.offset
         if end < 1:
             raise VerifierError(f"step {len(steps)} has no token to read its score at")

@@ -1,0 +1,174 @@
+"""A process or outcome reward model that runs here, each distinct token computed once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from ponder.backends.prefix_tree import Outputs
+from ponder.backends.tree_passes import ReadCounts
+from ponder.errors import MissingExtraError, UsageError, VerifierError
+from ponder.types import Prefix, Problem, ScoreFailure, StepScores
+from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.reading import filled
+from ponder.verifiers.reward_families import family_of
+from ponder.verifiers.reward_family import Family, Read
+from ponder.verifiers.reward_formats import Reading, RewardFormat
+from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, fingerprint, open_parts
+from ponder.verifiers.reward_scores import score_at
+
+START = 1.0
+"""The score of empty steps before any other."""
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The model is loaded by the first score, off the event loop, and once."""
+
+    task: asyncio.Task[RewardParts] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """A checkpoint on this machine or of the Hugging Face hub, read as its family says.
+
+    A step is read in the text up to it, so its score is the same whether or not steps follow. A
+    step of white space alone repeats the score before it (1 at the start). The repository's own
+    code is never run.
+    """
+
+    model: str
+    """A folder, or a name on the hub."""
+    family: str | Path | None = None
+    """A family's name or TOML file; None: chosen by the model's name, else by its config."""
+    device: str | None = None
+    """As torch names it; None: the GPU if there is one."""
+    dtype: DType | None = None
+    """None: the checkpoint's own."""
+    cache_gb: float = 4.0
+    """For keys and values of the problems in flight; with less, tokens are computed again."""
+    tokens_a_pass: int = 4096
+    """The most tokens in one pass of the model."""
+    name: str = "reward-model"
+    _family: Family = field(init=False, repr=False)
+    _identity: str = field(init=False, repr=False)
+    _opening: _Opening = field(default_factory=_Opening, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.cache_gb > 0:
+            raise UsageError(f"`cache_gb` must be over 0, got {self.cache_gb}")
+        if self.tokens_a_pass < 1:
+            raise UsageError(f"`tokens_a_pass` must be at least 1, got {self.tokens_a_pass}")
+        if self.dtype not in (None, *DTYPES):
+            raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        for package in ("torch", "transformers"):
+            if find_spec(package) is None:
+                raise MissingExtraError(f"{package}, which runs reward models,", "verifiers")
+        family = family_of(self.model, self.family)
+        identity = f"{fingerprint(self.model)},{family.digest},{self.dtype or 'auto'}"
+        object.__setattr__(self, "_family", family)
+        object.__setattr__(self, "_identity", f"reward-model-1({identity})")
+
+    @classmethod
+    async def open(
+        cls,
+        model: str,
+        family: str | Path | None = None,
+        device: str | None = None,
+        dtype: DType | None = None,
+        cache_gb: float = 4.0,
+        tokens_a_pass: int = 4096,
+    ) -> Self:
+        """The verifier with its model loaded; raises VerifierError where that fails."""
+        opened = cls(model, family, device, dtype, cache_gb, tokens_a_pass)
+        await opened._parts()
+        return opened
+
+    @property
+    def info(self) -> VerifierInfo:
+        """As the family says; the identity names weights, family and precision."""
+        family = self._family
+        low, high = family.read.low, family.read.high
+        return VerifierInfo(self.name, self._identity, family.scores, low, high, family.estimates)
+
+    async def counts(self) -> ReadCounts:
+        """What the model has computed so far."""
+        return (await self._parts()).reader.counts
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        """One score a step, or one a solution; equal prefixes are read once.
+
+        Raises VerifierError where the model cannot be opened, or fails on a pass.
+        """
+        if not prefixes:
+            return []
+        parts = await self._parts()
+        unique = {prefix.key: prefix for prefix in prefixes}
+        readings = await asyncio.to_thread(_written, parts.written, problem, unique)
+        good = [reading for reading in readings.values() if isinstance(reading, Reading)]
+        sequences = [ids for reading in good for ids in reading.sequences]
+        outputs = iter(await parts.reader.read(problem, sequences))
+        scores = {
+            key: _scores(reading, outputs, self._family.read)
+            if isinstance(reading, Reading)
+            else reading
+            for key, reading in readings.items()
+        }
+        return [scores[prefix.key] for prefix in prefixes]
+
+    async def aclose(self) -> None:
+        """Free the model; a later score loads it again."""
+        task, self._opening.task = self._opening.task, None
+        if task is None:
+            return
+        try:
+            parts = await task
+        except VerifierError:
+            return  # it was told to those who asked for scores, and there is nothing to free
+        await parts.reader.aclose()
+
+    async def _parts(self) -> RewardParts:
+        task = self._opening.task
+        if task is None or task.cancelled():
+            task = asyncio.create_task(asyncio.to_thread(open_parts, self, self._family))
+            self._opening.task = task
+        return await asyncio.shield(task)
+
+
+def _written(
+    written: RewardFormat, problem: Problem, prefixes: Mapping[bytes, Prefix]
+) -> dict[bytes, Reading | ScoreFailure]:
+    """What to read for each prefix, or why it cannot be written."""
+    readings: dict[bytes, Reading | ScoreFailure] = {}
+    for key, prefix in prefixes.items():
+        try:
+            readings[key] = written.read(problem.question, [step.text for step in prefix.steps])
+        except VerifierError as error:
+            readings[key] = ScoreFailure(str(error))
+    return readings
+
+
+def _scores(
+    reading: Reading, outputs: Iterator[Outputs | ScoreFailure], read: Read
+) -> StepScores | ScoreFailure:
+    """The reading's scores; takes the outputs of its sequences."""
+    mine = [next(outputs) for _ in reading.sequences]
+    rows: list[Outputs] = []
+    for output in mine:
+        if isinstance(output, ScoreFailure):
+            return output
+        rows.append(output)
+    try:
+        scores = [
+            None if place is None else score_at(rows[place.sequence][place.token], read)
+            for place in reading.places
+        ]
+    except VerifierError as error:
+        return ScoreFailure(str(error))
+    return StepScores(filled(scores, START), reading.tokens)

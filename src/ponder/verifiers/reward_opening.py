@@ -1,0 +1,133 @@
+"""Opens a reward model: its tokenizer, its weights, and what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, get_args
+
+from ponder.backends.torch_readouts import Classes, LabelLogits, LinearHead, Readout
+from ponder.backends.torch_trees import TorchTrees
+from ponder.backends.tree_reader import TreeReader
+from ponder.errors import UsageError, VerifierError
+from ponder.verifiers.reward_family import Family
+from ponder.verifiers.reward_formats import RewardFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+DType = Literal["float32", "bfloat16", "float16"]
+DTYPES: Final = get_args(DType)
+SAMPLED: Final = 1 << 16
+"""Bytes of each of the pieces of a weight file that go into its fingerprint."""
+PIECES: Final = 64
+"""Spread over the file, its beginning and end among them."""
+
+
+class RewardParts(NamedTuple):
+    """An open model."""
+
+    written: RewardFormat
+    reader: TreeReader
+
+
+class Settings(Protocol):
+    """Where and how a model runs."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> str | None: ...
+    @property
+    def dtype(self) -> DType | None: ...
+    @property
+    def cache_gb(self) -> float: ...
+    @property
+    def tokens_a_pass(self) -> int: ...
+
+
+def open_parts(settings: Settings, family: Family) -> RewardParts:
+    """Load tokenizer and weights; takes seconds to minutes. Raises VerifierError."""
+    tokenizer = open_tokenizer(settings.model)
+    written = RewardFormat(family, tokenizer, _pad_id(settings.model, family))
+    trees = TorchTrees.open(
+        settings.model, _readout(family, written), device=settings.device, dtype=settings.dtype
+    )
+    cache_tokens = max(1, int(settings.cache_gb * 2**30 / trees.bytes_a_token))
+    return RewardParts(
+        written,
+        TreeReader(trees, tokens_a_pass=settings.tokens_a_pass, cache_tokens=cache_tokens),
+    )
+
+
+def _readout(family: Family, written: RewardFormat) -> Readout:
+    """What the model computes for each token."""
+    if family.read.head == "labels":
+        return LabelLogits(written.label_ids())
+    return LinearHead(family.read.layers) if family.read.layers else Classes()
+
+
+def open_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The checkpoint's own tokenizer; its repository's code is never run."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            model, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise VerifierError(
+            f"cannot open the tokenizer of {model!r}: name a folder, or a model on the hub "
+            f"({_line(error)})"
+        ) from None
+    return tokenizer
+
+
+def _pad_id(model: str, family: Family) -> int | None:
+    """What a sequence classifier takes for padding at a text's end, even where the text has it."""
+    if family.scores == "steps":
+        return None
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise VerifierError(f"cannot open the config of {model!r}: {_line(error)}") from None
+    pad: int | None = getattr(config, "pad_token_id", None)
+    return pad
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def fingerprint(model: str) -> str:
+    """The model's name; for a folder with a hash that changes with its files.
+
+    Of large files only pieces are read, so that a checkpoint of any size takes no time: enough to
+    tell apart weights that were trained differently.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    digest = hashlib.sha256()
+    kinds = (".json", ".jinja", ".safetensors", ".bin", ".model")
+    paths = sorted(path for path in folder.iterdir() if path.suffix in kinds)
+    if not paths:
+        raise UsageError(f"{model} holds no model: name the folder with its config.json")
+    for path in paths:
+        digest.update(f"{path.name}:{path.stat().st_size}:".encode())
+        digest.update(_sampled(path))
+    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+
+
+def _sampled(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size <= SAMPLED * PIECES:
+        return path.read_bytes()
+    pieces = []
+    with path.open("rb") as file:
+        for piece in range(PIECES):
+            file.seek((size - SAMPLED) * piece // (PIECES - 1))
+            pieces.append(file.read(SAMPLED))
+    return b"".join(pieces)
