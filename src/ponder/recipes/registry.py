@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from ponder.backends.models import cache_folder
@@ -22,8 +22,11 @@ from ponder.verifiers.arithmetic import ArithmeticVerifier
 from ponder.verifiers.base import Verifier
 from ponder.verifiers.confidence import ConfidenceVerifier
 from ponder.verifiers.function import FunctionVerifier
+from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.mix import MixVerifier
 from ponder.verifiers.random import RandomVerifier
+from ponder.verifiers.remote_reward import RewardServer
+from ponder.verifiers.reward_model import RewardModel
 
 STRATEGIES: Mapping[str, type[Any]] = {
     kind.name: kind
@@ -33,7 +36,10 @@ STRATEGIES: Mapping[str, type[Any]] = {
 VERIFIERS: Mapping[str, type[Any]] = {
     "arithmetic": ArithmeticVerifier,
     "confidence": ConfidenceVerifier,
+    "judge": JudgeVerifier,
     "random": RandomVerifier,
+    "reward-model": RewardModel,
+    "reward-server": RewardServer,
 }
 
 
@@ -76,8 +82,12 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
         raise UsageError(
             f"unknown verifier {name!r}: use one of {_names(VERIFIERS)}, mix or module:function"
         )
-    known = {field.name for field in fields(kind)}
-    verifier: Verifier = kind(**_known_knobs(name, knobs, known))
+    knobs_of = [field for field in fields(kind) if field.init]
+    checked = _known_knobs(name, knobs, {field.name for field in knobs_of})
+    for field in knobs_of:
+        if field.name not in knobs and field.default is field.default_factory is MISSING:
+            raise UsageError(f"{name} needs the knob {field.name!r}")
+    verifier: Verifier = kind(**checked)
     return verifier
 
 
