@@ -134,7 +134,7 @@ async def test_a_random_verifier_has_its_expectation() -> None:
 
     Within four standard errors.
     """
-    rows, threshold = bench("math", 3000), 0.2
+    rows, threshold = bench("math", 1500), 0.2
     found = (await judged(RandomVerifier(), Targets(rows), threshold))["process_bench"]
     assert found is not None
     subset = found["subsets"]["math"]
@@ -515,13 +515,13 @@ def test_bad_usage_is_one_line(
 def test_arithmetic_on_processbench_is_as_the_definition_says(test_data: Path) -> None:
     """Counted here from the verifier's own scores, one solution at a time."""
     files = [test_data / "processbench" / f"{name}.json" for name in ("gsm8k", "math")]
-    report = asyncio.run(judged(ArithmeticVerifier(), read_targets(files, 200)))
+    report = asyncio.run(judged(ArithmeticVerifier(), read_targets(files, 100)))
     assert report["threshold"] is not None
     assert report["process_bench"] is not None
     threshold = report["threshold"]["value"]
     for file in files:
         hits: dict[bool, list[bool]] = {True: [], False: []}
-        for row in spread(json.loads(file.read_text()), 200):
+        for row in spread(json.loads(file.read_text()), 100):
             prefix = Prefix.root(Problem.ask(row["problem"]))
             for text in row["steps"]:
                 prefix = prefix.grow(Step(text))

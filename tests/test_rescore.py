@@ -24,6 +24,7 @@ from ponder.errors import StoreError, UsageError, VerifierError
 from ponder.evals.pool_runs import keep_pool
 from ponder.evals.rescore import rescore
 from ponder.evals.score_many import Answered, Asked, Batch, Scorer
+from ponder.evals.throughput import throughput
 from ponder.report.counting import CountingProgress
 from ponder.report.views import load_run
 from ponder.runner import Job, run
@@ -151,7 +152,7 @@ async def test_scores_survive_a_reopen_and_are_not_made_twice(tmp_path: Path) ->
         # three answers.
         assert (first.pace.solutions, first.pace.tokens) == (20, 5 * (0 + 3 + 3 * 3))
         assert first.pace.seconds > 0
-        assert first.pace.computed is None
+        assert first.pace.counted == (None, None, None)
     with reopened(folder) as store:
         again = await rescore(store, Scorer(ScriptedVerifier(_raises, name="knowing")), "knowing")
         assert again[:5] == (20, 20, 0, 0, None)
@@ -333,8 +334,33 @@ async def test_what_a_verifier_counts_is_what_it_did_meanwhile() -> None:
     pace = await Scorer(verifier, at_once=3).score(map(batch, range(10)), done)
     assert sorted(seen) == [(str(i), i, 2) for i in range(10)]
     assert pace[:2] == (10, 10 * (4 + 2 + 2))
-    assert pace[3:] == (110, 100)
+    assert pace.counted == (110, 100, None)
+    told = throughput(pace)
+    assert (told["computed_per_distinct"], told["floor_per_distinct"]) == (1.1, None)
     assert verifier.most == 3
+
+
+@dataclass
+class ServerCounts:
+    """A server's cache has blocks, and one that tells nothing leaves `computed` open."""
+
+    computed: int | None
+    distinct: int = 80
+    floor: int = 90
+
+
+@pytest.mark.parametrize(("computed", "ratio"), [(120, 1.5), (None, None)])
+async def test_counts_may_come_from_a_server(computed: int | None, ratio: float | None) -> None:
+    told = iter([ServerCounts(computed and 0, 0, 0), ServerCounts(computed)])
+
+    class Remote(Counting):
+        async def counts(self) -> ServerCounts:  # type: ignore[override]
+            return next(told)
+
+    pace = await Scorer(Remote()).score([], lambda problem, answered: None)
+    found = throughput(pace)
+    assert found["computed_per_distinct"] == ratio
+    assert found["floor_per_distinct"] == 90 / 80
 
 
 async def test_an_error_of_the_whole_verifier_is_recorded(tmp_path: Path) -> None:

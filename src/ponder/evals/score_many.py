@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from ponder.evals.verifier_counts import NOTHING, Counted, counted
 from ponder.runner import unwrapped
 from ponder.session import SessionOptions
 from ponder.session.billing import VerifierBill
@@ -49,20 +50,6 @@ class Answered(NamedTuple, Generic[Item]):
 Done = Callable[[Problem, Sequence[Answered[Item]]], None]
 
 
-class Counts(Protocol):
-    """What a verifier that reads tokens tells of its work so far."""
-
-    @property
-    def computed(self) -> int:
-        """Token positions passed through the model, pads included."""
-        ...
-
-    @property
-    def distinct(self) -> int:
-        """Nodes of the prefix trees of its inputs."""
-        ...
-
-
 class Watch(Protocol):
     """Sees how far the scoring is."""
 
@@ -83,9 +70,8 @@ class Pace(NamedTuple):
     """Of the verifier's input, each node of a problem's prefix tree once; None: not told."""
     seconds: float = 0.0
     """Wall-clock time."""
-    computed: int | None = 0
-    """See `Counts`; None: not told."""
-    distinct: int | None = 0
+    counted: Counted = NOTHING
+    """What the verifier itself counted."""
 
     def after(self, other: Pace) -> Pace:
         """Both, one after the other."""
@@ -93,8 +79,7 @@ class Pace(NamedTuple):
             self.solutions + other.solutions,
             _sum(self.tokens, other.tokens),
             self.seconds + other.seconds,
-            _sum(self.computed, other.computed),
-            _sum(self.distinct, other.distinct),
+            self.counted.plus(other.counted),
         )
 
 
@@ -119,8 +104,8 @@ class Scorer:
         What cannot be scored is a `ScoreFailure` among the answers. The iterable is read in a
         thread, a batch at a time. Raises what `done` or the iterable raises.
         """
-        spent = Pace()
-        start, before = time.perf_counter(), _counts(self.verifier)
+        spent, before = Pace(), await counted(self.verifier)
+        start = time.perf_counter()
         free = asyncio.Semaphore(self.at_once)
 
         async def finish(batch: Batch[Item]) -> None:
@@ -142,22 +127,13 @@ class Scorer:
                 if batch is None:
                     break
                 group.create_task(finish(batch))
-        after = _counts(self.verifier)
-        spent = spent._replace(seconds=time.perf_counter() - start)
-        if before is None or after is None:
-            return spent._replace(computed=None, distinct=None)
-        return spent._replace(computed=after[0] - before[0], distinct=after[1] - before[1])
+        seconds = time.perf_counter() - start
+        return spent._replace(seconds=seconds, counted=(await counted(self.verifier)).since(before))
 
     async def _answers(self, batch: Batch[Item]) -> list[Answered[Item]]:
         scoring = Scoring(batch.problem, [self.verifier], MemoryCallLog(), SessionOptions())
         answers = iter(await scoring.score([p for asked in batch.asked for p in asked.prefixes]))
         return [Answered(item, [next(answers) for _ in own]) for item, own in batch.asked]
-
-
-def _counts(verifier: Verifier) -> tuple[int, int] | None:
-    """Computed and distinct tokens up to now; None if the verifier does not count."""
-    counts: Counts | None = getattr(verifier, "counts", None)
-    return None if counts is None else (counts.computed, counts.distinct)
 
 
 def _tokens(batch: Batch[Item], answered: Sequence[Answered[Item]]) -> int | None:

@@ -18,24 +18,27 @@ class Throughput(TypedDict):
     """Of the verifier's input, each node of a problem's prefix tree once; None: not told."""
     tokens_per_second: float | None
     computed: int | None
-    """Positions that passed through the model, pads included; None: not told."""
+    """See `Counted`; None: not told."""
     distinct: int | None
-    """Nodes of the prefix trees of the verifier's inputs."""
     computed_per_distinct: float | None
     """1 is every token computed once."""
+    floor_per_distinct: float | None
+    """The least that a server's cache allows."""
 
 
 def throughput(pace: Pace) -> Throughput:
     """A pace, ready for JSON."""
+    computed, distinct, floor = pace.counted
     return {
         "solutions": pace.solutions,
         "seconds": pace.seconds,
         "solutions_per_second": _ratio(pace.solutions, pace.seconds),
         "tokens": pace.tokens,
         "tokens_per_second": _ratio(pace.tokens, pace.seconds),
-        "computed": pace.computed,
-        "distinct": pace.distinct,
-        "computed_per_distinct": _ratio(pace.computed, pace.distinct),
+        "computed": computed,
+        "distinct": distinct,
+        "computed_per_distinct": _ratio(computed, distinct),
+        "floor_per_distinct": _ratio(floor, distinct),
     }
 
 

@@ -127,8 +127,9 @@ def _gain(paired: Paired) -> str:
 
 def _pace_line(pace: Throughput) -> Text:
     rate, tokens = pace["solutions_per_second"], pace["tokens_per_second"]
-    twice = pace["computed_per_distinct"]
-    ratio = "" if twice is None else f", {twice:.3f} positions computed a distinct token"
+    twice, least = pace["computed_per_distinct"], pace["floor_per_distinct"]
+    ratio = "" if twice is None else f", {twice:.3f} tokens computed a distinct one"
+    ratio += "" if least is None else f" (at least {least:.3f} with the server's cache)"
     return Text(
         f"{pace['solutions']} solutions in {pace['seconds']:.1f} s: {count(rate)} a second, "
         f"{count(tokens)} tokens a second{ratio}"
