@@ -78,7 +78,7 @@ class ValueHeadVerifier:
         return [answers[prefix.key] for prefix in prefixes]
 
     async def aclose(self) -> None:
-        """Free the model."""
+        """Stop reading; a second call does nothing."""
         await self._reader.aclose()
 
     def _score(self, states: SolutionStates | ScoreFailure) -> StepScores | ScoreFailure:
@@ -134,16 +134,17 @@ class _OpenedOnce:
 
     async def get(self) -> StateReader:
         """The open reader; raises what opening it raised, each time."""
-        if self._opening is None:
+        if self._opening is None or self._opening.cancelled():
             self._opening = asyncio.create_task(asyncio.to_thread(self._open))
         return await asyncio.shield(self._opening)
 
     async def aclose(self) -> None:
-        """Close the reader if it was ever opened."""
-        if self._opening is not None:
-            await asyncio.wait([self._opening])
-            if self._opening.exception() is None:
-                await self._opening.result().aclose()
+        """Close the reader if it was ever opened; its memory goes with this object."""
+        if self._opening is None:
+            return
+        await asyncio.wait([self._opening])
+        if not self._opening.cancelled() and self._opening.exception() is None:
+            await self._opening.result().aclose()
 
 
 def _head_folder(named: str | Path | None) -> Path:
