@@ -52,3 +52,9 @@ def checked_url(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"not an http(s) URL: {base_url!r}, as in http://localhost:8000/v1")
     return str(url)
+
+
+def api_url(base_url: str) -> str:
+    """The checked URL, with `/v1` where it names only a host, as OpenAI's own clients want it."""
+    url = checked_url(base_url)
+    return url if httpx.URL(url).path.strip("/") else f"{url}/v1"

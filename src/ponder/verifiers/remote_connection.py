@@ -8,11 +8,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import httpx
-
 from ponder.backends.backoff import Backoff
 from ponder.backends.http import HttpClient, JsonObject
-from ponder.backends.http_access import checked_url
+from ponder.backends.http_access import api_url
 from ponder.errors import PonderError, UsageError
 
 Answer = TypeVar("Answer")
@@ -43,8 +41,7 @@ class RemoteConnection:
             raise UsageError(f"`concurrency` must be at least 1, got {self.concurrency}")
         if not self.timeout > 0:
             raise UsageError(f"`timeout` must be over 0 seconds, got {self.timeout}")
-        url = checked_url(self.base_url)
-        self.base_url = url if httpx.URL(url).path.strip("/") else f"{url}/v1"
+        self.base_url = api_url(self.base_url)
 
     async def post(self, path: str, body: JsonObject) -> JsonObject:
         """The object that answers `body`; a path with a leading slash goes beside `/v1`.

@@ -8,10 +8,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-
 from ponder.backends.http import HttpClient
-from ponder.backends.http_access import checked_url
+from ponder.backends.http_access import api_url
 from ponder.engines.base import Capabilities
 from ponder.engines.openai.abilities import Abilities, digest
 from ponder.engines.openai.drawing import draw
@@ -78,7 +76,7 @@ class OpenAIEngine:
         if concurrency < 1:
             raise UsageError(f"`concurrency` must be at least 1, got {concurrency}")
         http = HttpClient(
-            _api_url(base_url), api_key_env=api_key_env, timeout=timeout, on_busy=on_busy
+            api_url(base_url), api_key_env=api_key_env, timeout=timeout, on_busy=on_busy
         )
         try:
             abilities = await abilities_of(http, model, cache_folder, chat_template)
@@ -198,9 +196,3 @@ def _finished(completion: Completion, prompt: Prompt) -> Completion:
     if prompt.tokens is not None:
         usage = usage._replace(prompt=prompt.tokens)
     return replace(completion, usage=usage, retokenised=prompt.retokenised)
-
-
-def _api_url(base_url: str) -> str:
-    """The URL with `/v1` where it names only a host, as OpenAI's own clients want it."""
-    url = checked_url(base_url)
-    return url if httpx.URL(url).path.strip("/") else f"{url}/v1"
