@@ -202,11 +202,39 @@ async def test_features_are_read_once_and_reading_goes_on(sampled: Path, tmp_pat
     assert other["held_out"] != first["held_out"]
 
 
+async def test_heads_share_a_cache(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    opened = []
+
+    def opens(layers: Sequence[int]) -> WordStates:
+        opened.append(WordStates(layers))
+        return opened[-1]
+
+    better = []
+    for features in ("last", "mean"):
+        settings = HeadSettings(features)
+        head = tmp_path / features
+        report = await Training(
+            [run], base(opens), head, settings, Silent(), tmp_path / "cache"
+        ).train()
+        assert report is not None
+        assert {path.name for path in head.iterdir()} == {
+            "head.json",
+            "head.safetensors",
+            "report.json",
+        }
+        validation = report["validation"]
+        better.append(validation["loss_of_base_rate"] - validation["loss"])
+    assert len(opened) == 1
+    # The last word of a step is its number; the words before it tell good steps from bad ones.
+    assert better[0] < 0.02 < 0.05 < better[1]
+
+
 async def test_stopping_keeps_what_is_read(sampled: Path, tmp_path: Path) -> None:
     stop = asyncio.Event()
     stop.set()
     run = read_graded(sampled / "plays")
-    training = Training([run], base(WordStates), tmp_path, HeadSettings(), Silent(), stop)
+    training = Training([run], base(WordStates), tmp_path, HeadSettings(), Silent(), stop=stop)
     assert await training.train() is None
 
 

@@ -46,6 +46,10 @@ def train_verifier(
         Prompt, typer.Option(help="What the model reads before the steps.")
     ] = "question",
     seed: Annotated[int, typer.Option(help="Of the split and the training.", min=0)] = 0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where features are kept, for several heads; by default DIR."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -73,7 +77,7 @@ def train_verifier(
 
     async def train(stop: asyncio.Event) -> TrainingReport | None:
         with CountingProgress(errors(), "features", "problems") as watch:
-            return await Training(graded, base, folder, settings, watch, stop).train()
+            return await Training(graded, base, folder, settings, watch, cache, stop).train()
 
     report = interruptible(train)
     if report is None:

@@ -12,8 +12,9 @@ from ponder.training import linear, network
 from ponder.training.base_model import BaseModel
 from ponder.training.calibration import Calibration, platt
 from ponder.training.held_out import HeldOut
-from ponder.training.rows import Integers, Matrix, Rows, Standard, Vector
-from ponder.training.settings import HeadSettings
+from ponder.training.metrics import Judged, area_of
+from ponder.training.rows import Integers, Matrix, Rows, Standard, Vector, cross_entropy
+from ponder.training.settings import HeadSettings, Validation
 from ponder.training.split import fold_of
 from ponder.verifiers import head_config as config_of
 from ponder.verifiers.head_config import HeadConfig, TrainingFigures
@@ -30,6 +31,7 @@ class FittedHead(NamedTuple):
     calibration: Calibration
     search: dict[str, object]
     """What was chosen, and by what: for the report."""
+    validation: Validation
 
 
 def fit_head(
@@ -55,7 +57,19 @@ def fit_head(
         losses = {f"{penalty:g}": loss for penalty, loss in chosen.losses.items()}
         search = {"penalty": chosen.penalty, "cross_validated_losses": losses}
     calibration = platt(logits, validation.targets, validation.weights)
-    return FittedHead(standard, dense, calibration, search)
+    calibrated = calibration.scale * logits + calibration.shift
+    told = _validation(calibrated, validation, train.base_rate)
+    return FittedHead(standard, dense, calibration, search, told)
+
+
+def _validation(logits: Vector, rows: Rows, base_rate: float) -> Validation:
+    rate = np.full_like(logits, np.log(base_rate / (1 - base_rate)))
+    judged = Judged(logits, rows.targets, rows.problems)
+    return {
+        "loss": cross_entropy(logits, rows.targets, rows.weights),
+        "loss_of_base_rate": cross_entropy(rate, rows.targets, rows.weights),
+        "auc": area_of(judged),
+    }
 
 
 def value_head(

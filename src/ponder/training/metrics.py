@@ -36,6 +36,10 @@ class Judged(NamedTuple):
     problems: Integers
     """[items] The number of each one's problem."""
 
+    def of(self, chosen: NDArray[np.bool_]) -> Judged:
+        """Only the chosen items."""
+        return Judged(self.scores[chosen], self.right[chosen], self.problems[chosen])
+
     def brier(self) -> float:
         """Mean squared difference between score and truth."""
         return float(np.mean(np.square(self.scores - self.right)))
@@ -43,6 +47,13 @@ class Judged(NamedTuple):
     def brier_of(self, rate: float) -> float:
         """The same for a score that is always `rate`."""
         return float(np.mean(np.square(rate - self.right)))
+
+
+def area_of(judged: Judged) -> float | None:
+    """The area that `auc_of` tells, without its interval; None where one class is missing."""
+    area = auc(judged.scores.tolist(), (judged.right > 0.5).tolist())
+    value = float(area(np.ones((1, len(judged.scores))))[0])
+    return value if np.isfinite(value) else None
 
 
 def auc_of(judged: Judged, seed: int) -> Estimated:
@@ -60,12 +71,9 @@ def auc_within(judged: Judged, seed: int) -> Estimated:
 
     The mean over problems that have both a right and a wrong item.
     """
-    areas = []
-    for problem in np.unique(judged.problems):
-        own = judged.problems == problem
-        area = auc(judged.scores[own].tolist(), (judged.right[own] > 0.5).tolist())
-        areas.append(float(area(np.ones((1, int(own.sum()))))[0]))
-    values = np.array([area for area in areas if np.isfinite(area)])
+    owns = [judged.problems == problem for problem in np.unique(judged.problems)]
+    areas = [area_of(judged.of(own)) for own in owns]
+    values = np.array([area for area in areas if area is not None])
 
     def mean(weights: Weights) -> Values:
         return quotient(weights @ values, weights.sum(axis=1))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ponder.training.rows import Matrix, Rows, Vector, cross_entropy, sigmoid
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-4
 WEIGHT_DECAY = 1e-2
 """Decoupled (Loshchilov and Hutter 2019), on weights, not on biases."""
 BATCH = 128

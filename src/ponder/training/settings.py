@@ -36,6 +36,17 @@ class HeadSettings:
         return "outcome" if self.labels is None else "monte_carlo"
 
 
+class Validation(TypedDict):
+    """What to choose layers, features or labels by: the held-out problems are for the end."""
+
+    loss: float
+    """Cross-entropy of steps, in nats; the calibration's two numbers were fitted to it."""
+    loss_of_base_rate: float
+    """Of a score that is always the training steps' base rate."""
+    auc: float | None
+    """Of steps."""
+
+
 class TrainingReport(TypedDict):
     """What came of training a head."""
 
@@ -59,5 +70,6 @@ class TrainingReport(TypedDict):
     search: Mapping[str, object]
     """How the penalty or the epoch was chosen."""
     calibration: dict[str, float]
+    validation: Validation
     held_out: HeldOut
     seconds: dict[str, float]

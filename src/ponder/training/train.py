@@ -39,7 +39,7 @@ class Learnable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One head to be trained into a folder, where the features are kept too."""
+    """One head to be trained into a folder."""
 
     runs: Sequence[GradedRun]
     base: BaseModel
@@ -47,6 +47,8 @@ class Training:
     settings: HeadSettings
     watch: Watch
     """Sees how many problems' features are there."""
+    cache: Path | None = None
+    """Where features are kept for other heads; None is a folder of the head's own."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, features are read no further than what is in flight."""
 
@@ -67,8 +69,9 @@ class Training:
     @property
     def _files(self) -> FeatureFiles:
         of = self.base.of
-        name = f"{of.name}-{of.sha256[:12]}-{of.weights}-{self.base.engine}".replace(" ", "-")
-        return FeatureFiles(self.folder / FEATURES_FOLDER / name, self.settings.prompt)
+        told = of.name, of.sha256[:12], of.weights, self.base.engine, self.base.computed
+        cache = self.cache or self.folder / FEATURES_FOLDER
+        return FeatureFiles(cache / "-".join(told).replace(" ", "-"), self.settings.prompt)
 
     def _fit(self, reading: float) -> TrainingReport:
         start = time.perf_counter()
@@ -105,6 +108,7 @@ class Training:
             "base_rate": rows.train.base_rate,
             "search": fitted.search,
             "calibration": fitted.calibration._asdict(),
+            "validation": fitted.validation,
             "held_out": held_out,
             "seconds": {"features": reading, "fit": fit - start, "judging": end - fit},
         }
