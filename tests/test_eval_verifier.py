@@ -297,8 +297,8 @@ def test_items_of_one_problem_are_no_independent_evidence() -> None:
     right = [place % 3 == 0 for place in range(60)]
 
     def width(names: Sequence[object], facts: Sequence[bool]) -> float:
-        weights = drawn([str(name) for name in names])
-        found = bootstrapped(ratio(facts, [True] * len(facts)), weights).estimated()
+        draws = drawn([str(name) for name in names])
+        found = bootstrapped(ratio(facts, [True] * len(facts)), draws).estimated()
         assert found["ci_low"] is not None
         assert found["ci_high"] is not None
         return found["ci_high"] - found["ci_low"]

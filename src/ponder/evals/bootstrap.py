@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 1000
+
+_NUMBERS_TOGETHER = 2_000_000
+"""Weights at once: 16 MB."""
 
 Values = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -40,22 +43,40 @@ class Bootstrapped(NamedTuple):
         return {"value": self.value, "ci_low": float(low), "ci_high": float(high)}
 
 
-def drawn(clusters: Sequence[Hashable], seed: int = 0) -> Weights:
-    """Draws of whole clusters with replacement, as many as there are.
+class Draws(NamedTuple):
+    """Draws of whole clusters with replacement, as many as there are."""
 
-    `clusters` names the cluster of each item: its problem, since items of one problem are no
-    independent evidence.
+    times: NDArray[np.int64]
+    """How often each cluster is in each draw: one row a draw."""
+    clusters: NDArray[np.intp]
+    """The cluster of each item."""
+
+    def of(self, items: Sequence[int]) -> Draws:
+        """The same draws with only these items."""
+        return Draws(self.times, self.clusters[list(items)])
+
+    def weights(self) -> Iterator[Weights]:
+        """All draws, in pieces that fit in memory."""
+        together = max(_NUMBERS_TOGETHER // max(len(self.clusters), 1), 1)
+        for start in range(0, len(self.times), together):
+            yield self.times[start : start + together, self.clusters].astype(np.float64)
+
+
+def drawn(clusters: Sequence[Hashable], seed: int = 0) -> Draws:
+    """Draws for items whose clusters have these names.
+
+    An item's cluster is its problem: items of one problem are no independent evidence.
     """
     numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     count = len(numbers)
     times = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=DRAWS)
-    return times[:, [numbers[name] for name in clusters]].astype(np.float64)
+    return Draws(times, np.array([numbers[name] for name in clusters], dtype=np.intp))
 
 
-def bootstrapped(statistic: Statistic, weights: Weights) -> Bootstrapped:
+def bootstrapped(statistic: Statistic, draws: Draws) -> Bootstrapped:
     """A statistic of the data itself, where each item counts once, and of each draw."""
-    whole = statistic(np.ones((1, weights.shape[1])))
-    return Bootstrapped(float(whole[0]), statistic(weights))
+    whole = statistic(np.ones((1, len(draws.clusters))))
+    return Bootstrapped(float(whole[0]), np.concatenate([*map(statistic, draws.weights())]))
 
 
 def ratio(part: Sequence[bool], of: Sequence[bool]) -> Statistic:

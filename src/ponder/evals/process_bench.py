@@ -117,20 +117,20 @@ def bench_result(judged: Sequence[Judged], threshold: float, *, tuned: bool) -> 
     f1s: list[Bootstrapped] = []
     for name in dict.fromkeys(one.solution.subset for one in judged):
         own = [one for one in judged if one.solution.subset == name]
-        weights = drawn([one.solution.problem for one in own])
+        draws = drawn([one.solution.problem for one in own])
         right = [
             one.scores is not None and predicted(one.scores, threshold) == one.solution.label
             for one in own
         ]
         wrong = [one.solution.label >= 0 for one in own]
         found, passed = ratio(right, wrong), ratio(right, [not error for error in wrong])
-        f1s.append(bootstrapped(_f1(found, passed), weights))
+        f1s.append(bootstrapped(_f1(found, passed), draws))
         results[name] = {
             "erroneous": sum(wrong),
             "correct": len(own) - sum(wrong),
             "failed": sum(one.scores is None for one in own),
-            "accuracy_erroneous": bootstrapped(found, weights).estimated(),
-            "accuracy_correct": bootstrapped(passed, weights).estimated(),
+            "accuracy_erroneous": bootstrapped(found, draws).estimated(),
+            "accuracy_correct": bootstrapped(passed, draws).estimated(),
             "f1": f1s[-1].estimated(),
             "tuned": tuned and name == TUNED_ON,
         }

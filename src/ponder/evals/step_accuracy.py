@@ -79,7 +79,7 @@ def step_result(scored: Sequence[ScoredStep], threshold: float, unrated: int) ->
     right = [
         one.score is not None and (one.score >= threshold) == one.step.positive for one in scored
     ]
-    weights = drawn([one.step.instruction for one in scored])
+    draws = drawn([one.step.instruction for one in scored])
     told = [place for place, one in enumerate(scored) if one.score is not None]
     ranked = auc(
         [one.score for one in scored if one.score is not None],
@@ -92,9 +92,9 @@ def step_result(scored: Sequence[ScoredStep], threshold: float, unrated: int) ->
         "positive": sum(positive),
         "failed": len(scored) - len(told),
         "unrated": unrated,
-        "accuracy": bootstrapped(everything, weights).estimated(),
-        "balanced_accuracy": bootstrapped(balanced, weights).estimated(),
-        "auc": bootstrapped(ranked, weights[:, told]).estimated(),
+        "accuracy": bootstrapped(everything, draws).estimated(),
+        "balanced_accuracy": bootstrapped(balanced, draws).estimated(),
+        "auc": bootstrapped(ranked, draws.of(told)).estimated(),
     }
 
 

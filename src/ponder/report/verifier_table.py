@@ -126,6 +126,8 @@ def _gain(paired: Paired) -> str:
 
 
 def _pace_line(pace: Throughput) -> Text:
+    if not pace["solutions"]:
+        return Text("nothing was scored now: the scores that the run keeps were read")
     rate, tokens = pace["solutions_per_second"], pace["tokens_per_second"]
     twice, least = pace["computed_per_distinct"], pace["floor_per_distinct"]
     ratio = "" if twice is None else f", {twice:.3f} tokens computed a distinct one"
