@@ -113,31 +113,54 @@ def bench_result(judged: Sequence[Judged], threshold: float, *, tuned: bool) -> 
 
     `tuned`: it was chosen on the subset `TUNED_ON`.
     """
-    results: dict[str, SubsetResult] = {}
-    f1s: list[Bootstrapped] = []
-    for name in dict.fromkeys(one.solution.subset for one in judged):
-        own = [one for one in judged if one.solution.subset == name]
-        draws = drawn([one.solution.problem for one in own])
-        right = [
-            one.scores is not None and predicted(one.scores, threshold) == one.solution.label
-            for one in own
-        ]
-        wrong = [one.solution.label >= 0 for one in own]
-        found, passed = ratio(right, wrong), ratio(right, [not error for error in wrong])
-        f1s.append(bootstrapped(_f1(found, passed), draws))
-        results[name] = {
-            "erroneous": sum(wrong),
-            "correct": len(own) - sum(wrong),
-            "failed": sum(one.scores is None for one in own),
-            "accuracy_erroneous": bootstrapped(found, draws).estimated(),
-            "accuracy_correct": bootstrapped(passed, draws).estimated(),
-            "f1": f1s[-1].estimated(),
-            "tuned": tuned and name == TUNED_ON,
-        }
+    names = dict.fromkeys(one.solution.subset for one in judged)
+    found = {
+        name: _found_steps([one for one in judged if one.solution.subset == name], threshold)
+        for name in names
+    }
+    f1s = [own.f1 for own in found.values()]
     average = Bootstrapped(
         float(np.mean([f1.value for f1 in f1s])), np.mean([f1.draws for f1 in f1s], axis=0)
     )
-    return {"subsets": results, "average_f1": average.estimated()}
+    return {
+        "subsets": {
+            name: own.result(tuned=tuned and name == TUNED_ON) for name, own in found.items()
+        },
+        "average_f1": average.estimated(),
+    }
+
+
+class _Found(NamedTuple):
+    """One subset's figures with their draws."""
+
+    judged: Sequence[Judged]
+    erroneous: Bootstrapped
+    correct: Bootstrapped
+    f1: Bootstrapped
+
+    def result(self, *, tuned: bool) -> SubsetResult:
+        erroneous = sum(one.solution.label >= 0 for one in self.judged)
+        return {
+            "erroneous": erroneous,
+            "correct": len(self.judged) - erroneous,
+            "failed": sum(one.scores is None for one in self.judged),
+            "accuracy_erroneous": self.erroneous.estimated(),
+            "accuracy_correct": self.correct.estimated(),
+            "f1": self.f1.estimated(),
+            "tuned": tuned,
+        }
+
+
+def _found_steps(judged: Sequence[Judged], threshold: float) -> _Found:
+    draws = drawn([one.solution.problem for one in judged])
+    right = [
+        one.scores is not None and predicted(one.scores, threshold) == one.solution.label
+        for one in judged
+    ]
+    wrong = [one.solution.label >= 0 for one in judged]
+    found, passed = ratio(right, wrong), ratio(right, [not error for error in wrong])
+    figures = (bootstrapped(figure, draws) for figure in (found, passed, _f1(found, passed)))
+    return _Found(judged, *figures)
 
 
 def _f1(first: Statistic, second: Statistic) -> Statistic:
