@@ -179,6 +179,22 @@ def test_a_step_merged_with_its_marker_is_refused() -> None:
         strict.read("Q", ["A", "B."])
 
 
+def test_a_family_may_keep_empty_steps() -> None:
+    family = load_family("trl").model_dump()
+    family["input"]["empty"] = "keep"
+    reading = RewardFormat(Family.model_validate(family), qwen()).read("Q", ["A", "\n\n", "B"])
+    assert [len(ids) for ids in reading.sequences] == [6]
+    assert [place and place.token for place in reading.places] == [2, 3, 5]
+    assert reading.tokens == (1, 2, 1, 2)
+
+
+def test_a_score_needs_a_token_to_be_read_at() -> None:
+    family = load_family("trl").model_dump()
+    family["read"]["offset"] = -9
+    with pytest.raises(VerifierError, match="step 1 has no token"):
+        RewardFormat(Family.model_validate(family), qwen()).read("Q", ["A"])
+
+
 def test_families_are_found_by_name_then_by_config(tmp_path: Path) -> None:
     names = {
         "peiyi9979/math-shepherd-mistral-7b-prm": "math-shepherd",
@@ -205,6 +221,12 @@ def test_families_are_found_by_name_then_by_config(tmp_path: Path) -> None:
         family_of(str(tmp_path))
 
 
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"cannot read .*config.json"):
+        family_of(str(tmp_path))
+
+
 def test_every_family_that_comes_along_is_tested() -> None:
     assert set(family_names()) <= set(TOKENIZERS)
 
@@ -219,6 +241,9 @@ def test_every_family_that_comes_along_is_tested() -> None:
         ("like = 'trl'\n[read]\npositive = []", "needs `positive`"),
         ("like = 'trl'\n[read]\nhead = 'labels'", "needs two different `labels`"),
         ("like = 'trl'\n[read]\nhigh = 2.0", "belong to a `value`"),
+        ("like = 'trl'\n[input]\ntokens = 'fenced'\nmarker = ''", "fenced needs a `marker`"),
+        ("like = 'trl'\n[input]\nnumbering = 'Step'", "must hold {number}, got 'Step'"),
+        ("like = 'outcome'\n[read]\nsquash = 'none'\nlow = 2", "`low` must be below"),
         ("like = 'outcome'\n[input]\nmarker = '#'", "without `marker`"),
         ("like = 'rlhflow'\n[input]\ntokens = 'pieces'", "a dialogue needs"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pytest
 pytest.importorskip("torch", reason="the extra `verifiers` is not installed")
 pytest.importorskip("transformers", reason="the extra `verifiers` is not installed")
 
-from ponder.errors import UsageError, VerifierError
+from safetensors.torch import load_file, save_file
+
+from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
 from ponder.verifiers.reward_family import Read
+from ponder.verifiers.reward_identity import PIECES, SAMPLED, fingerprint
 from ponder.verifiers.reward_model import RewardModel
 from ponder.verifiers.reward_scores import score_at
 from tests.contracts.verifier_contract import CONTRACT, Check
@@ -252,6 +256,7 @@ def test_the_registry_builds_it_and_refuses_bad_knobs(checkpoints: dict[str, Che
     assert (verifier.info.scores, verifier.info.estimates) == ("steps", "correctness")
     for knobs, message in (
         ({"model": folder, "cache_gb": 0}, "`cache_gb` must be over 0, got 0"),
+        ({"model": folder, "tokens_a_pass": 0}, "`tokens_a_pass` must be at least 1, got 0"),
         ({"model": folder, "dtype": "int8"}, "`dtype` must be one of float32, .* got 'int8'"),
         ({"model": folder, "family": "none"}, "unknown family 'none': use one of math-shepherd"),
         ({"model": "some/model"}, "no family of reward models fits 'some/model'"),
@@ -259,6 +264,14 @@ def test_the_registry_builds_it_and_refuses_bad_knobs(checkpoints: dict[str, Che
     ):
         with pytest.raises(UsageError, match=message):
             verifier_of("reward-model", knobs)
+
+
+def test_a_missing_extra_is_named(
+    checkpoints: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'ponder\[verifiers\]'"):
+        RewardModel(str(checkpoints["trl"].folder))
 
 
 def test_the_identity_follows_the_weights(
@@ -272,6 +285,50 @@ def test_the_identity_follows_the_weights(
     weights[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(weights)
     assert RewardModel(str(tmp_path), "trl").info.identity != before
+
+
+def test_the_identity_of_a_large_file_follows_its_beginning_and_end(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no model"):
+        fingerprint(str(tmp_path))
+    weights, found = bytearray(SAMPLED * PIECES + 1), set()
+    for place in (None, 0, -1):
+        if place is not None:
+            weights[place] ^= 1
+        (tmp_path / "model.safetensors").write_bytes(weights)
+        found.add(fingerprint(str(tmp_path)))
+    assert len(found) == 3
+    assert fingerprint("some/model") == "some/model"
+
+
+async def test_a_step_that_cannot_be_written_fails_alone(
+    checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    family = tmp_path / "strict.toml"
+    family.write_text('like = "trl-joined"\n[input]\nmarker_tokens = 1\n')
+    model = RewardModel(str(checkpoints["trl-joined"].folder), family, device="cpu")
+    problem = Problem.ask("What?")
+    prefixes = [grown(problem, ["So it is."]), grown(problem, ["So"])]
+    merged, other = await model.score(problem, prefixes)
+    assert isinstance(merged, ScoreFailure)
+    assert "merges step 1 with the marker" in merged.reason
+    assert isinstance(other, StepScores)
+    await model.aclose()
+
+
+async def test_numbers_that_are_no_scores_are_failures(
+    checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    for path in checkpoints["skywork"].folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["v_head.summary.bias"] += float("nan")
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model = RewardModel(str(tmp_path), device="cpu")
+    problem = Problem.ask("What?")
+    (answer,) = await model.score(problem, [grown(problem, ["42."])])
+    assert isinstance(answer, ScoreFailure)
+    assert "no score" in answer.reason
+    await model.aclose()
 
 
 def test_scores_are_probabilities_and_never_beyond_the_range() -> None:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ponder.errors import VerifierError
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_layouts import RewardLayout
+from ponder.verifiers.reward_sequences import Ids, new_tokens, shared, without_beginnings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Ids = Sequence[int]
 REMEMBERED: Final = 4096
 """Sequences: a search asks for the earlier steps of its paths again and again."""
 
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     """What to compute for one solution."""
 
     sequences: tuple[Ids, ...]
-    """None is the beginning of another one."""
+    """None begins the one before it."""
     places: tuple[Place | None, ...]
     """One a step; None: it repeats the score before it. One for the whole in a family that scores
     solutions."""
@@ -100,12 +100,12 @@ class RewardFormat:
         filled = [ids for ids in sequences if ids]
         if not filled:
             return Reading((), (None,) * len(sequences), ())
-        merged, where = _merged(filled)
-        asked, *added = _new_tokens([opening, *filled])
-        places, tokens = iter(where), iter(added)
+        longest, where = without_beginnings(filled)
+        asked, *added = new_tokens([opening, *filled])
+        holders, tokens = iter(where), iter(added)
         return Reading(
-            merged,
-            tuple(next(places) if ids else None for ids in sequences),
+            longest,
+            tuple(Place(next(holders), len(ids) - 1) if ids else None for ids in sequences),
             (asked, *(next(tokens) if ids else 0 for ids in sequences)),
         )
 
@@ -114,7 +114,7 @@ class RewardFormat:
         texts = ("".join(steps[:end]).rstrip() for end in range(len(steps) + 1))
         sequences = [self._sequence(question, (text,)) for text in texts]
         whole = sequences[-1]
-        ends = [*(_shared(ids, whole) for ids in sequences[:-1]), len(whole)]
+        ends = [*(shared(ids, whole) for ids in sequences[:-1]), len(whole)]
         tokens = (end - start for start, end in pairwise([0, *accumulate(ends, max)]))
         return Reading((whole,), (Place(0, len(whole) - 1),), tuple(tokens))
 
@@ -180,7 +180,7 @@ class RewardFormat:
         if marker and self._input.tokens == "joined":
             before = self._layout.text("1", ("1",)).removesuffix(marker)
         without, whole = self._ids(before), self._ids(before + marker)
-        found = whole[_shared(without, whole) :]
+        found = whole[shared(without, whole) :]
         if wanted is not None and (len(found) != wanted or self._tokenizer.unk_token_id in found):
             raise VerifierError(
                 f"the family {self._family.name} needs the marker {marker!r} as {wanted} known "
@@ -195,36 +195,6 @@ class RewardFormat:
         if self._input.marker_tokens is not None and ids[-size:] != self._marker:
             marker = self._input.marker
             raise VerifierError(f"{self._who} merges step {step} with the marker {marker!r}")
-
-
-def _merged(sequences: Sequence[Ids]) -> tuple[tuple[Ids, ...], list[Place]]:
-    """The sequences that do not begin their successor, and where the last token of each is."""
-    kept: list[Ids] = []
-    places: list[Place] = []
-    for ids in reversed(sequences):
-        if not kept or kept[-1][: len(ids)] != ids:
-            kept.append(ids)
-        places.append(Place(len(kept) - 1, len(ids) - 1))
-    return tuple(kept), places[::-1]
-
-
-def _new_tokens(sequences: Sequence[Ids]) -> list[int]:
-    """What each sequence adds to the one before it.
-
-    The first one's end may be written over by the second (a token that reaches over both): what
-    they do not share counts as the second's.
-    """
-    shared = [_shared(before, after) for before, after in pairwise(sequences)]
-    first = shared[0] if shared else len(sequences[0])
-    return [first, *(len(ids) - same for ids, same in zip(sequences[1:], shared, strict=True))]
-
-
-def _shared(first: Ids, second: Ids) -> int:
-    """How many ids at their beginning are the same."""
-    size = min(len(first), len(second))
-    if first[:size] == second[:size]:
-        return size
-    return next((at for at in range(size) if first[at] != second[at]), size)
 
 
 def _encodable(text: str) -> str:

@@ -18,7 +18,8 @@ from ponder.verifiers.reading import filled
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
-from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, fingerprint, open_parts
+from ponder.verifiers.reward_identity import fingerprint
+from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, open_parts
 from ponder.verifiers.reward_scores import score_at
 
 START = 1.0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, get_args
 
 from ponder.backends.torch_readouts import Classes, LabelLogits, LinearHead, Readout
 from ponder.backends.torch_trees import TorchTrees
 from ponder.backends.tree_reader import TreeReader
-from ponder.errors import UsageError, VerifierError
+from ponder.errors import VerifierError
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat
 
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
 
 DType = Literal["float32", "bfloat16", "float16"]
 DTYPES: Final = get_args(DType)
-SAMPLED: Final = 1 << 16
-"""Bytes of each of the pieces of a weight file that go into its fingerprint."""
-PIECES: Final = 64
-"""Spread over the file, its beginning and end among them."""
 
 
 class RewardParts(NamedTuple):
@@ -99,35 +93,3 @@ def _pad_id(model: str, family: Family) -> int | None:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def fingerprint(model: str) -> str:
-    """The model's name; for a folder with a hash that changes with its files.
-
-    Of large files only pieces are read, so that a checkpoint of any size takes no time: enough to
-    tell apart weights that were trained differently.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    digest = hashlib.sha256()
-    kinds = (".json", ".jinja", ".safetensors", ".bin", ".model")
-    paths = sorted(path for path in folder.iterdir() if path.suffix in kinds)
-    if not paths:
-        raise UsageError(f"{model} holds no model: name the folder with its config.json")
-    for path in paths:
-        digest.update(f"{path.name}:{path.stat().st_size}:".encode())
-        digest.update(_sampled(path))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
-
-
-def _sampled(path: Path) -> bytes:
-    size = path.stat().st_size
-    if size <= SAMPLED * PIECES:
-        return path.read_bytes()
-    pieces = []
-    with path.open("rb") as file:
-        for piece in range(PIECES):
-            file.seek((size - SAMPLED) * piece // (PIECES - 1))
-            pieces.append(file.read(SAMPLED))
-    return b"".join(pieces)
