@@ -15,6 +15,7 @@ import pytest
 from ponder.cli import main
 from ponder.engines.scripted import tokens_of
 from ponder.errors import UsageError
+from ponder.report.training import training_lines
 from ponder.training.base_model import BaseModel
 from ponder.training.graded_runs import GradedRun, distinct, read_graded
 from ponder.training.learning_rows import ReadProblem, rows_of
@@ -152,6 +153,10 @@ async def test_a_head_learns_what_tells_right_from_wrong(sampled: Path, tmp_path
     head = ValueHead.load(tmp_path)
     assert head.config.training.auc == held_out["steps"]["auc"]["value"]
     assert "no better" not in head.config.training.data
+    told = "\n".join(training_lines(report))
+    assert f"AUC of solutions    {held_out['solutions']['auc']['value']:.3f}" in told
+    assert "weighted minus majority at 12" in told
+    assert "no better than chance" not in told
     assert head.config.labels == "outcome"
 
 
@@ -159,6 +164,7 @@ async def test_noise_is_saved_and_marked(sampled: Path, tmp_path: Path) -> None:
     report = await train(read_graded(sampled / "guesses"), tmp_path, WordStates)
     assert not report["held_out"]["better_than_chance"]
     assert "no better than chance" in ValueHead.load(tmp_path).config.training.data
+    assert any("no better than chance" in line for line in training_lines(report))
 
 
 async def test_a_hidden_layer_is_saved_as_it_was_judged(sampled: Path, tmp_path: Path) -> None:

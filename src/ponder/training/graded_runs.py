@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -70,9 +71,10 @@ def read_graded(folder: Path, limit: int | None = None) -> GradedRun:
     without grades, StoreError for a folder that holds no run.
     """
     with RunReader(folder) as run:
-        examples = {example.problem.id: example for example in run.examples()}
-        traces = [t for t in run.traces() if examples[t.problem_id].reference is not None]
-        traces = traces[:limit]
+        graded = (example for example in run.examples() if example.reference is not None)
+        examples = {example.problem.id: example for example in graded}
+        known = (trace for trace in run.traces() if trace.problem_id in examples)
+        traces = list(islice(known, limit))
         imported = run.grades("imported")
         outcomes = [outcome_of(trace, examples[trace.problem_id]) for trace in traces]
         grader = which_grades(outcomes, imported)

@@ -55,21 +55,19 @@ class Labelled(NamedTuple):
 
 
 def steps_of(run: GradedRun) -> Iterator[Asked]:
-    """The distinct steps from which some solution goes on, in the run's order.
+    """The distinct steps from which a solution that counts goes on, in the run's order.
 
     A solution's last step is left out: its value is the solution's grade.
     """
     for problem in run.problems:
         nodes: dict[Path, Prefix] = {}
-        for prefix, way in zip(problem.prefixes, problem.steps.ways, strict=True):
-            node = prefix.parent if way else None
-            for number in reversed(way[:-1]):
+        for candidate in problem.counted:
+            node = problem.prefixes[candidate].parent
+            for number in reversed(problem.steps.ways[candidate][:-1]):
                 assert node is not None
                 nodes.setdefault(problem.steps.paths[number], node)
                 node = node.parent
-        yield from (
-            Asked(problem, *item) for item in sorted(nodes.items(), key=lambda i: len(i[0]))
-        )
+        yield from (Asked(problem, step, nodes[step]) for step in sorted(nodes, key=len))
 
 
 @dataclass(frozen=True, slots=True)
