@@ -13,6 +13,7 @@ from ponder.backends.models import silent
 from ponder.backends.openvino_messages import Draw, Drawn, Settings
 from ponder.backends.openvino_model import OpenVinoModel
 from ponder.backends.openvino_samples import Samples
+from ponder.errors import EngineError
 from tests.gguf_reference import Reference
 from tests.tiny_gguf import write_tiny
 
@@ -159,3 +160,10 @@ def test_waiting_samples_are_dropped_at_once_and_running_ones_with_a_step(folder
     samples.step()
     assert samples.running == 0
     assert not samples.active
+
+
+def test_a_text_that_the_tokenizer_would_cut_is_refused(folder: Path) -> None:
+    model = samples_of(folder, 16)._model
+    assert len(model.encode(" a" * 5000)) >= 5000
+    with pytest.raises(EngineError, match="has 8192 tokens or more"):
+        model.encode(" a" * 9000)

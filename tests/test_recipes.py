@@ -14,7 +14,7 @@ from ponder.recipes.recipe import shipped_recipes
 from ponder.recipes.registry import check_scored, open_engine, strategy_of, verifier_of
 from ponder.recipes.toml import recipe_toml
 from ponder.strategies import BeamSearch
-from ponder.verifiers import ArithmeticVerifier, FunctionVerifier, MixVerifier
+from ponder.verifiers import ArithmeticVerifier, ConfidenceVerifier, FunctionVerifier, MixVerifier
 
 
 def recipe(**study: object) -> Recipe:
@@ -117,7 +117,11 @@ def test_a_search_without_scores_is_refused_early() -> None:
 
 def test_verifiers_by_name() -> None:
     assert verifier_of("arithmetic", {"sources": True}) == ArithmeticVerifier(sources=True)
-    assert isinstance(verifier_of("mix", {"arithmetic": 2, "confidence": 1.0}), MixVerifier)
+    mixed = verifier_of("mix", {"arithmetic": {"weight": 2, "sources": True}, "confidence": 1})
+    arithmetic = ArithmeticVerifier(sources=True)
+    assert mixed == MixVerifier([(arithmetic, 2.0), (ConfidenceVerifier(), 1.0)])
+    with pytest.raises(UsageError, match="weight of 'arithmetic' in a mix must be a number, got"):
+        verifier_of("mix", {"arithmetic": {"sources": True}})
     assert isinstance(verifier_of("tests.playing:judged", {}), FunctionVerifier)
     with pytest.raises(UsageError, match="unknown verifier 'prm': use one of arithmetic"):
         verifier_of("prm", {})

@@ -354,7 +354,8 @@ async def test_counts_may_come_from_a_server(computed: int | None, ratio: float 
     told = iter([ServerCounts(computed and 0, 0, 0), ServerCounts(computed)])
 
     class Remote(Counting):
-        async def counts(self) -> ServerCounts:  # type: ignore[override]
+        @property
+        def counts(self) -> ServerCounts:  # type: ignore[override]
             return next(told)
 
     pace = await Scorer(Remote()).score([], lambda problem, answered: None)

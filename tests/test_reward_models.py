@@ -190,7 +190,7 @@ async def test_each_token_is_computed_once(checkpoints: dict[str, Checkpoint]) -
     (whole,) = await model.score(problem, [grown(problem, steps)])
     assert isinstance(whole, StepScores)
     total = sum(whole.tokens or ())
-    counts = await model.counts()
+    counts = model.counts
     assert (counts.computed, counts.distinct) == (total, total)
     await model.aclose()
 

@@ -16,6 +16,8 @@ _REPRODUCIBLE = {
     "KV_CACHE_PRECISION": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
 }
+_LONG = 20_000
+"""Tokens of a text that shows whether the tokenizer cuts: some exports do so at 8192, silently."""
 _PROBE = "Tom has 3 apples.\n\n3 * 4 = 12 – naïve 漢字 🎉\n"
 _END_PIECES = {b"<|im_end|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end_of_text|>", b"</s>"}
 """Control tokens that end a turn or a text, whether the model's files say so or not."""
@@ -37,6 +39,10 @@ class OpenVinoModel:
             raise EngineError(f"{settings.model} has no chat template")
         pieces, control = self._read_pieces()
         self.vocabulary = Vocabulary(pieces, control)
+        self._cut: int | None = None
+        most = len(self.encode(" a" * _LONG))
+        if most < _LONG:
+            self._cut = most
         if self.vocabulary.text(self.encode(_PROBE)) != _PROBE:
             raise EngineError(f"{settings.model}: only byte-level tokenizers are supported")
         self.blocks = self._count_blocks()
@@ -55,13 +61,18 @@ class OpenVinoModel:
         return text, self.encode(text)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, nothing added; EngineError for text that is not Unicode."""
+        """Token ids of `text`, nothing added; EngineError for text that cannot be read whole."""
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise EngineError(f"the text cannot be read: {error}") from error
         found = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data
         ids: list[int] = found[0].tolist()
+        if self._cut is not None and len(ids) >= self._cut:
+            raise EngineError(
+                f"the text has {self._cut} tokens or more, and this model's tokenizer reads fewer: "
+                "shorten it, or use an exported OpenVINO folder of the model"
+            )
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

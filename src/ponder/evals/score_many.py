@@ -104,7 +104,7 @@ class Scorer:
         What cannot be scored is a `ScoreFailure` among the answers. The iterable is read in a
         thread, a batch at a time. Raises what `done` or the iterable raises.
         """
-        spent, before = Pace(), await counted(self.verifier)
+        spent, before = Pace(), counted(self.verifier)
         start = time.perf_counter()
         free = asyncio.Semaphore(self.at_once)
 
@@ -128,7 +128,7 @@ class Scorer:
                     break
                 group.create_task(finish(batch))
         seconds = time.perf_counter() - start
-        return spent._replace(seconds=seconds, counted=(await counted(self.verifier)).since(before))
+        return spent._replace(seconds=seconds, counted=counted(self.verifier).since(before))
 
     async def _answers(self, batch: Batch[Item]) -> list[Answered[Item]]:
         scoring = Scoring(batch.problem, [self.verifier], MemoryCallLog(), SessionOptions())

@@ -81,8 +81,9 @@ class Study(_Table):
     """A run: each problem's budget is the generated tokens that it spent there."""
     knobs: dict[str, Knob] = {}
     """The strategy's other knobs, by their names."""
-    verifier_knobs: dict[str, Knob] = {}
-    """The verifier's knobs, by their names; for `mix`, weights by verifier name."""
+    verifier_knobs: dict[str, Knob | dict[str, Knob]] = {}
+    """The verifier's knobs, by their names; for `mix`, by verifier name its weight, or a table of
+    `weight` and that verifier's knobs."""
 
     @field_validator("budget")
     @classmethod

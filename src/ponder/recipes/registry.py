@@ -27,6 +27,7 @@ from ponder.verifiers.mix import MixVerifier
 from ponder.verifiers.random import RandomVerifier
 from ponder.verifiers.remote_reward import RewardServer
 from ponder.verifiers.reward_model import RewardModel
+from ponder.verifiers.value_head import ValueHeadVerifier
 
 STRATEGIES: Mapping[str, type[Any]] = {
     kind.name: kind
@@ -40,6 +41,7 @@ VERIFIERS: Mapping[str, type[Any]] = {
     "random": RandomVerifier,
     "reward-model": RewardModel,
     "reward-server": RewardServer,
+    "value-head": ValueHeadVerifier,
 }
 
 
@@ -75,8 +77,7 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
     if ":" in name:
         return FunctionVerifier(name, **knobs)
     if name == "mix":
-        parts = [(verifier_of(part, {}), float(weight)) for part, weight in knobs.items()]
-        return MixVerifier(parts)
+        return MixVerifier([_part_of_mix(part, value) for part, value in knobs.items()])
     kind = VERIFIERS.get(name)
     if kind is None:
         raise UsageError(
@@ -89,6 +90,15 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
             raise UsageError(f"{name} needs the knob {field.name!r}")
     verifier: Verifier = kind(**checked)
     return verifier
+
+
+def _part_of_mix(name: str, value: object) -> tuple[Verifier, float]:
+    """A part and its weight, from a weight or from a table of `weight` and the part's own knobs."""
+    knobs = dict(value) if isinstance(value, Mapping) else {"weight": value}
+    weight = knobs.pop("weight", None)
+    if not isinstance(weight, int | float):
+        raise UsageError(f"the weight of {name!r} in a mix must be a number, got {weight!r}")
+    return verifier_of(name, knobs), float(weight)
 
 
 def _known_knobs(owner: str, knobs: Mapping[str, Any], known: set[str]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ponder.errors import MissingExtraError, PonderError, UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.opening import OpenedOnce
 from ponder.verifiers.reading import filled
 from ponder.verifiers.remote_classify import ClassReader
 from ponder.verifiers.remote_connection import RemoteConnection
@@ -21,24 +22,14 @@ from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat
 from ponder.verifiers.reward_opening import open_tokenizer
-from ponder.verifiers.reward_scores import score_at
+from ponder.verifiers.reward_scores import START, score_at
 
 Mode = Literal["labels", "classify", "pooling"]
-START: Final = 1.0
-"""The score of empty steps before any other."""
 
 
 class _Parts(NamedTuple):
     written: RewardFormat
     scores: RemoteScores
-
-
-@dataclass(slots=True)
-class _Opening:
-    """Opened by the first score, and once for all."""
-
-    parts: _Parts | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,7 @@ class RewardServer:
     counts: RemoteCounts = field(init=False, repr=False, compare=False)
     _family: Family = field(init=False, repr=False)
     _connection: RemoteConnection = field(init=False, repr=False, compare=False)
-    _opening: _Opening = field(default_factory=_Opening, init=False, repr=False, compare=False)
+    _parts: OpenedOnce[_Parts] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.block_size < 1:
@@ -87,6 +78,7 @@ class RewardServer:
         for knob, value in (("mode", mode), ("_family", family), ("_connection", connection)):
             object.__setattr__(self, knob, value)
         object.__setattr__(self, "counts", RemoteCounts(self.block_size))
+        object.__setattr__(self, "_parts", OpenedOnce(self._open))
 
     @property
     def info(self) -> VerifierInfo:
@@ -104,7 +96,7 @@ class RewardServer:
 
         Raises VerifierError where the tokenizer cannot be opened or does not fit the family.
         """
-        parts = await self._open()
+        parts = await self._parts.get()
         unique = {prefix.key: prefix for prefix in prefixes}
         async with asyncio.TaskGroup() as group:
             tasks = {
@@ -115,16 +107,10 @@ class RewardServer:
 
     async def aclose(self) -> None:
         """Close all connections; a later score opens again."""
-        self._opening.parts, self._opening.lock = None, asyncio.Lock()
+        await self._parts.take()
         await self._connection.aclose()
 
-    async def _open(self) -> _Parts:
-        async with self._opening.lock:
-            if self._opening.parts is None:
-                self._opening.parts = await asyncio.to_thread(self._parts)
-            return self._opening.parts
-
-    def _parts(self) -> _Parts:
+    def _open(self) -> _Parts:
         tokenizer = open_tokenizer(self.tokenizer or self.model)
         written = RewardFormat(self._family, tokenizer)
         together = self.mode == "pooling"

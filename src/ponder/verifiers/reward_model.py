@@ -14,23 +14,14 @@ from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.opening import OpenedOnce
 from ponder.verifiers.reading import filled
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
 from ponder.verifiers.reward_identity import fingerprint
 from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, open_parts
-from ponder.verifiers.reward_scores import score_at
-
-START = 1.0
-"""The score of empty steps before any other."""
-
-
-@dataclass(slots=True)
-class _Opening:
-    """The model is loaded by the first score, off the event loop, and once."""
-
-    task: asyncio.Task[RewardParts] | None = None
+from ponder.verifiers.reward_scores import START, score_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class RewardModel:
     name: str = "reward-model"
     _family: Family = field(init=False, repr=False)
     _identity: str = field(init=False, repr=False)
-    _opening: _Opening = field(default_factory=_Opening, init=False, repr=False, compare=False)
+    _parts: OpenedOnce[RewardParts] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.cache_gb > 0:
@@ -71,6 +62,8 @@ class RewardModel:
                 raise MissingExtraError(f"{package}, which runs reward models,", "verifiers")
         family = family_of(self.model, self.family)
         identity = f"{fingerprint(self.model)},{family.digest},{self.dtype or 'auto'}"
+        opening = OpenedOnce(lambda: open_parts(self, family))
+        object.__setattr__(self, "_parts", opening)
         object.__setattr__(self, "_family", family)
         object.__setattr__(self, "_identity", f"reward-model-1({identity})")
 
@@ -86,7 +79,7 @@ class RewardModel:
     ) -> Self:
         """The verifier with its model loaded; raises VerifierError where that fails."""
         opened = cls(model, family, device, dtype, cache_gb, tokens_a_pass)
-        await opened._parts()
+        await opened._parts.get()
         return opened
 
     @property
@@ -96,9 +89,11 @@ class RewardModel:
         low, high = family.read.low, family.read.high
         return VerifierInfo(self.name, self._identity, family.scores, low, high, family.estimates)
 
-    async def counts(self) -> ReadCounts:
-        """What the model has computed so far."""
-        return (await self._parts()).reader.counts
+    @property
+    def counts(self) -> ReadCounts:
+        """What the model has computed since it was loaded."""
+        parts = self._parts.opened
+        return ReadCounts() if parts is None else parts.reader.counts
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
@@ -109,7 +104,7 @@ class RewardModel:
         """
         if not prefixes:
             return []
-        parts = await self._parts()
+        parts = await self._parts.get()
         unique = {prefix.key: prefix for prefix in prefixes}
         readings = await asyncio.to_thread(_written, parts.written, problem, unique)
         good = [reading for reading in readings.values() if isinstance(reading, Reading)]
@@ -125,21 +120,9 @@ class RewardModel:
 
     async def aclose(self) -> None:
         """Free the model; a later score loads it again."""
-        task, self._opening.task = self._opening.task, None
-        if task is None:
-            return
-        try:
-            parts = await task
-        except VerifierError:
-            return  # it was told to those who asked for scores, and there is nothing to free
-        await parts.reader.aclose()
-
-    async def _parts(self) -> RewardParts:
-        task = self._opening.task
-        if task is None or task.cancelled():
-            task = asyncio.create_task(asyncio.to_thread(open_parts, self, self._family))
-            self._opening.task = task
-        return await asyncio.shield(task)
+        parts = await self._parts.take()
+        if parts is not None:
+            await parts.reader.aclose()
 
 
 def _written(

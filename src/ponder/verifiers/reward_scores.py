@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from ponder.errors import VerifierError
 from ponder.verifiers.reward_family import Read
 
+START = 1.0
+"""The score of empty steps before any other."""
+
 
 def score_at(outputs: ArrayLike, read: Read) -> float:
     """The score in the family's range, from one token's [width] logits, classes or value.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -13,11 +12,13 @@ from pathlib import Path
 from ponder.backends.local_model import LocalModel, find_model
 from ponder.backends.models import SMOLLM2, silent
 from ponder.backends.openvino_trees import engine_version
+from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.head_file import ValueHead, step_features
+from ponder.verifiers.opening import OpenedOnce
 from ponder.verifiers.state_reader import SolutionStates, StateReader
 
 SHIPPED = {"smollm2": "smollm2-135m"}
@@ -44,7 +45,7 @@ class ValueHeadVerifier:
     name: str = "value-head"
     _head: ValueHead = field(init=False, repr=False)
     _base: _Base = field(init=False, repr=False)
-    _reader: _OpenedOnce = field(init=False, repr=False)
+    _reader: OpenedOnce[StateReader] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.cache_gb > 0:
@@ -54,13 +55,19 @@ class ValueHeadVerifier:
         head = ValueHead.load(_head_folder(self.head))
         object.__setattr__(self, "_head", head)
         object.__setattr__(self, "_base", _Base(self.model or head.config.base.path))
-        object.__setattr__(self, "_reader", _OpenedOnce(self._open))
+        object.__setattr__(self, "_reader", OpenedOnce(self._open))
 
     @property
     def info(self) -> VerifierInfo:
         """A value in [0, 1] for each step; the identity names the head and the base model."""
         identity = f"value-head-1({self._head.identity},{self._base.sha256[:16]})"
         return VerifierInfo(self.name, identity, "steps", 0.0, 1.0, "value")
+
+    @property
+    def counts(self) -> ReadCounts:
+        """What the model has computed since it was loaded."""
+        reader = self._reader.opened
+        return ReadCounts() if reader is None else reader.counts
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
@@ -78,8 +85,10 @@ class ValueHeadVerifier:
         return [answers[prefix.key] for prefix in prefixes]
 
     async def aclose(self) -> None:
-        """Stop reading; a second call does nothing."""
-        await self._reader.aclose()
+        """Free the model; a later score loads it again."""
+        reader = await self._reader.take()
+        if reader is not None:
+            await reader.aclose()
 
     def _score(self, states: SolutionStates | ScoreFailure) -> StepScores | ScoreFailure:
         if isinstance(states, ScoreFailure):
@@ -123,28 +132,6 @@ class _Base:
     def sha256(self) -> str:
         """Known for the default model before it is there."""
         return SMOLLM2.sha256 if self._named is None else self.found.sha256
-
-
-class _OpenedOnce:
-    """A reader that the first call opens in a thread, while others wait for it."""
-
-    def __init__(self, open_it: Callable[[], StateReader]) -> None:
-        self._open = open_it
-        self._opening: asyncio.Task[StateReader] | None = None
-
-    async def get(self) -> StateReader:
-        """The open reader; raises what opening it raised, each time."""
-        if self._opening is None or self._opening.cancelled():
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open))
-        return await asyncio.shield(self._opening)
-
-    async def aclose(self) -> None:
-        """Close the reader if it was ever opened; its memory goes with this object."""
-        if self._opening is None:
-            return
-        await asyncio.wait([self._opening])
-        if not self._opening.cancelled() and self._opening.exception() is None:
-            await self._opening.result().aclose()
 
 
 def _head_folder(named: str | Path | None) -> Path:
