@@ -56,7 +56,9 @@ def _extend(slots: Slots, growth: Growth) -> Outputs:
     assert growth.first == len(slots.token_ids), "keys and values are missing, or there twice"
     slots.token_ids += growth.token_ids.tolist()
     slots.positions += growth.positions.tolist()
-    return _outputs(growth.sees @ _hashes(slots.positions, slots.token_ids))
+    hashes = _hashes(slots.positions, slots.token_ids)
+    sums = growth.sees.astype(np.float64) @ hashes.astype(np.float64)
+    return _outputs(sums.astype(np.int64))
 
 
 def _hashes(positions: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.int64]:
