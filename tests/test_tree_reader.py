@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.backends import tree_passes
-from ponder.backends.prefix_tree import Outputs
+from ponder.backends.prefix_tree import Growth, Outputs
 from ponder.backends.problem_tree import Reading
+from ponder.backends.tree_cache import TreeCache
 from ponder.backends.tree_passes import TreePasses
 from ponder.backends.tree_reader import TreeReader
 from ponder.errors import UsageError, VerifierError
@@ -45,7 +47,7 @@ async def searches(reader: TreeReader, problems: int, depth: int) -> int:
     return sum(distinct_tokens(task.result()) for task in tasks)
 
 
-@pytest.mark.parametrize("depth", [10, 20])
+@pytest.mark.parametrize("depth", [10, pytest.param(20, marks=pytest.mark.long)])
 async def test_each_distinct_token_is_computed_once(depth: int) -> None:
     model = PathTrees()
     reader = TreeReader(model, tokens_a_pass=512, cache_tokens=10**6)
@@ -93,10 +95,11 @@ def test_passes_give_every_sequence_its_outputs(
     calls: list[tuple[int, list[list[int]]]], tokens_a_pass: int, cache_tokens: int
 ) -> None:
     model = PathTrees()
-    passes = TreePasses(model, tokens_a_pass, cache_tokens)
+    cache: TreeCache[Slots] = TreeCache(cache_tokens)
+    passes = TreePasses(model, cache, tokens_a_pass)
     problems = [Problem.ask(str(number)) for number in range(3)]
     readings = [
-        Reading[Slots](problems[number], passes.tree(problems[number]), sequence)
+        Reading[Slots](problems[number], cache.tree(problems[number]), sequence)
         for number, sequences in calls
         for sequence in sequences
     ]
@@ -140,7 +143,7 @@ async def test_problems_that_are_equal_but_not_the_same_have_trees_of_their_own(
 async def test_a_tree_goes_with_its_problem() -> None:
     model = PathTrees()
     reader = TreeReader(model, tokens_a_pass=64, cache_tokens=30)
-    for number in range(20):
+    for number in range(6):
         await reader.read(Problem.ask(str(number)), [[number] * 20])
         gc.collect()
     await reader.aclose()
@@ -213,7 +216,7 @@ async def test_out_of_memory_in_the_smallest_pass_is_a_failure() -> None:
 
 async def test_outputs_that_are_not_one_row_a_token_are_a_failure() -> None:
     class Short(PathTrees):
-        def extend(self, trees):  # type: ignore[no-untyped-def]
+        def extend(self, trees: Sequence[tuple[Slots, Growth]]) -> list[Outputs]:
             return [outputs[:-1] for outputs in super().extend(trees)]
 
     reader = TreeReader(Short(), tokens_a_pass=20, cache_tokens=1000)
@@ -236,17 +239,46 @@ async def test_a_cancelled_call_takes_no_other_along(reader: TreeReader) -> None
                 await task
 
 
-async def test_a_cancelled_reading_leaves_its_room() -> None:
-    """Its tree can leave the cache: later calls find room, however many were cancelled."""
-    model = PathTrees()
+class Gated(PathTrees):
+    """Waits in each pass until it is let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    def extend(self, trees: Sequence[tuple[Slots, Growth]]) -> list[Outputs]:
+        self.entered.set()
+        assert self.gate.wait(10)
+        return super().extend(trees)
+
+
+async def test_a_call_cancelled_between_its_passes_leaves_its_room() -> None:
+    model = Gated()
     reader = TreeReader(model, tokens_a_pass=16, cache_tokens=60)
-    kept = [Problem.ask(str(number)) for number in range(5)]
-    for number, problem in enumerate(kept):
-        task = asyncio.create_task(reader.read(problem, [[number] * 40]))
-        await asyncio.sleep(0.002)
-        task.cancel()
-        check([[number, 7] * 20], await reader.read(problem, [[number, 7] * 20]))
+    first, second = Problem.ask("1"), Problem.ask("2")
+    cancelled = asyncio.create_task(reader.read(first, [[1] * 40]))
+    assert await asyncio.to_thread(model.entered.wait, 10)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    model.gate.set()
+    check([[2] * 40], await reader.read(second, [[2] * 40]))
     await reader.aclose()
+    assert model.computed == 16 + 40, "nothing is computed for those that are gone"
+    assert reader.counts.dropped == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_no_caller_waits_for_a_thread_that_has_ended(
+    reader: TreeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(TreePasses, "plan", broken)
+    for _ in range(2):
+        with pytest.raises(VerifierError, match="closed"):
+            await reader.read(Problem.ask("1"), [[1]])
 
 
 async def test_a_closed_reader_refuses_and_leaves_no_caller_waiting() -> None:

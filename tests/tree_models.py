@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,13 @@ def beam_rounds(
         beams = choices.sample(grown, kept)
 
 
-def distinct_tokens(sequences: Sequence[Sequence[int]]) -> int:
-    """Nodes of the prefix tree, counted as the set of prefixes."""
-    return len({tuple(ids[:end]) for ids in sequences for end in range(1, len(ids) + 1)})
+def distinct_tokens(sequences: Iterable[Sequence[int]]) -> int:
+    """Nodes of the prefix tree, as nested dictionaries."""
+    root: dict[int, Any] = {}
+    nodes = 0
+    for sequence in sequences:
+        node = root
+        for token_id in sequence:
+            nodes += token_id not in node
+            node = node.setdefault(token_id, {})
+    return nodes

@@ -92,6 +92,13 @@ class PrefixTree:
             slot = found
         return 0
 
+    def names(self) -> NDArray[np.int64]:
+        """[slots] A number for each slot: equal paths have equal ones in all trees."""
+        names: list[int] = []
+        for parent, token_id in zip(self._parents, self._token_ids, strict=True):
+            names.append(hash((names[parent] if parent >= 0 else 0, token_id)))
+        return np.array(names, dtype=np.int64)
+
     def growth(self, most: int | None = None) -> Growth:
         """What was added since the last growth, or the first `most` tokens of it.
 
@@ -125,3 +132,10 @@ class PrefixTree:
 def _child(slot: int, token_id: int) -> int:
     """One number for a token after a slot, or after none (-1): a third of a tuple's memory."""
     return (slot + 1) << 32 | token_id
+
+
+def path_names(token_ids: Sequence[int]) -> NDArray[np.int64]:
+    """[tokens] What `PrefixTree.names` calls the slots of this path."""
+    alone = PrefixTree()
+    alone.add(token_ids)
+    return alone.names()

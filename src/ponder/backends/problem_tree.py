@@ -8,12 +8,12 @@ from typing import Generic
 
 import numpy as np
 
-from ponder.backends.prefix_tree import Growth, Outputs, PrefixTree, State
+from ponder.backends.prefix_tree import Growth, Outputs, PrefixTree, State, path_names
 from ponder.types import Problem
 
 
 class ProblemTree(Generic[State]):
-    """The tokens that have keys and values, and the count of all that were ever asked for."""
+    """The tokens that have keys and values, and the count of all that were ever added."""
 
     def __init__(self) -> None:
         self.held = PrefixTree()
@@ -24,19 +24,24 @@ class ProblemTree(Generic[State]):
         """Readings that need `held` as it is."""
         self.used = 0
         """When it was last read: a higher number is later."""
-        self._seen = self.held
+        self._left = np.zeros(0, dtype=np.int64)
+        self._again = 0
         self._outputs: Outputs | None = None
 
     @property
     def distinct(self) -> int:
         """Nodes over all sequences ever added."""
-        return len(self._seen)
+        return len(self._left) + len(self.held) - self._again
 
     def add(self, token_ids: Sequence[int]) -> list[int]:
         """The slot of each token in `held`."""
-        if self._seen is not self.held:
-            self._seen.add(token_ids)
-        return self.held.add(token_ids)
+        before = len(self.held)
+        path = self.held.add(token_ids)
+        new = len(self.held) - before
+        if new and len(self._left):
+            names = path_names(token_ids)[-new:]
+            self._again += int(np.isin(names, self._left).sum())
+        return path
 
     def keep(self, growth: Growth, outputs: Outputs) -> None:
         """Store what the model gave for new tokens; raises ValueError unless it is a row each."""
@@ -57,7 +62,8 @@ class ProblemTree(Generic[State]):
         return self._outputs[np.array(path, dtype=np.int64)]
 
     def drop(self) -> None:
-        """Leave the cache: keys, values and outputs go, the count of distinct tokens stays."""
+        """Leave the cache: keys, values and outputs go, names for counting stay."""
+        self._left, self._again = np.union1d(self._left, self.held.names()), 0
         self.held, self.state, self._outputs = PrefixTree(), None, None
         self.under_way = 0
 

@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ponder.backends.prefix_tree import Outputs, TreeModel
 from ponder.backends.problem_tree import Reading
+from ponder.backends.tree_cache import TreeCache
 from ponder.backends.tree_passes import Pass, ReadCounts, TreePasses
 from ponder.errors import PonderError, UsageError, VerifierError
 from ponder.types import Problem, ScoreFailure
@@ -33,16 +33,13 @@ class _Call(NamedTuple):
     def left(self) -> list[Reading[Any]]:
         return [reading for reading in self.readings if reading.outputs is None]
 
-    @property
-    def tokens(self) -> int:
-        return sum(len(reading.token_ids) for reading in self.left)
-
 
 class TreeReader:
     """Merges concurrent calls of all problems into passes by tokens, in a thread of its own.
 
     A problem's tree of prefixes stays in the cache until the problem object is gone; over
     `cache_tokens`, the least recently used trees leave it and are computed again when needed.
+    `tokens_a_pass` bounds what one call of the model computes.
     """
 
     def __init__(self, model: TreeModel[Any], *, tokens_a_pass: int, cache_tokens: int) -> None:
@@ -50,8 +47,8 @@ class TreeReader:
             if value < 1:
                 raise UsageError(f"`{name}` must be at least 1, got {value}")
         self._longest = model.longest
-        self._tokens_a_pass = tokens_a_pass
-        self._passes: TreePasses[Any] = TreePasses(model, tokens_a_pass, cache_tokens)
+        self._cache: TreeCache[Any] = TreeCache(cache_tokens)
+        self._passes = TreePasses(model, self._cache, tokens_a_pass)
         self._arrived: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -59,8 +56,8 @@ class TreeReader:
 
     @property
     def counts(self) -> ReadCounts:
-        """What has been read so far: a copy."""
-        return replace(self._passes.counts)
+        """What has been read so far."""
+        return self._passes.counts
 
     async def read(
         self, problem: Problem, sequences: Sequence[Sequence[int]]
@@ -72,7 +69,7 @@ class TreeReader:
         holds any of them, or the reader is closed.
         """
         unreadable = [self._unreadable(sequence) for sequence in sequences]
-        tree = self._passes.tree(problem)
+        tree = self._cache.tree(problem)
         readings = [
             Reading(problem, tree, sequence)
             for sequence, failure in zip(sequences, unreadable, strict=True)
@@ -116,9 +113,8 @@ class TreeReader:
         calls: list[_Call] = []
         try:
             while not self._closed and self._gather(calls):
-                calls[:] = [call for call in calls if _wanted(call)]
                 self._advance(calls)
-                calls[:] = [call for call in calls if not call.answer.done()]
+                calls[:] = [call for call in calls if _waits(call)]
         finally:
             with self._starting:
                 self._closed = True
@@ -126,7 +122,7 @@ class TreeReader:
                 calls.extend(filter(None, [self._arrived.get()]))
             for call in calls:
                 _fail(call, "the reader of this model was closed")
-            self._passes.clear()
+            self._cache.clear()
 
     def _gather(self, calls: list[_Call]) -> bool:
         """Add what has arrived, and wait only if there is nothing to do; False when closed."""
@@ -137,28 +133,28 @@ class TreeReader:
                 return False
             calls.append(first)
             until = time.monotonic() + LONGEST_WAIT
-        while sum(call.tokens for call in calls) < self._tokens_a_pass:
+        while True:
             try:
                 arrived = self._arrived.get(timeout=max(until - time.monotonic(), 0.0))
             except queue.Empty:
-                break
+                return True
             if arrived is None:
                 return False
             calls.append(arrived)
-        return True
 
     def _advance(self, calls: Sequence[_Call]) -> None:
         """Make one pass for the calls that wait, oldest first."""
-        planned = self._passes.plan([reading for call in calls for reading in call.left])
+        waiting = [call for call in calls if _waits(call)]
+        planned = self._passes.plan([reading for call in waiting for reading in call.left])
         # Known tokens are taken before the pass: if it fails, its trees are dropped.
-        _answer(calls)
+        _answer(waiting)
         if not planned.ends:
             return
         failure = self._compute(planned)
         if failure is None:
-            _answer(calls)
+            _answer(waiting)
             return
-        for call in calls:
+        for call in waiting:
             if any(reading in planned.readings for reading in call.readings):
                 _fail(call, failure)
 
@@ -181,12 +177,13 @@ def _outputs(reading: Reading[Any]) -> Outputs:
     return reading.outputs
 
 
-def _wanted(call: _Call) -> bool:
-    """The caller has not gone away; if it has, its trees may leave the cache."""
-    if call.answer.cancelled():
+def _waits(call: _Call) -> bool:
+    """It has no answer yet; one that was answered or cancelled no longer holds its trees."""
+    if call.answer.done():
         for reading in call.readings:
             reading.leave()
-    return not call.answer.done()
+        return False
+    return True
 
 
 def _answer(calls: Sequence[_Call]) -> None:
