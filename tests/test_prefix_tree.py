@@ -41,6 +41,23 @@ def test_each_slot_sees_its_own_path_and_nothing_else(
             assert np.flatnonzero(sees[slot]).tolist() == path[:end]
 
 
+@given(SEQUENCES, st.integers(0, 9), st.tuples(st.integers(0, 20), st.integers(1, 9)))
+def test_the_sight_of_some_tokens_is_their_part_of_the_mask(
+    sequences: list[list[int]], known: int, part: tuple[int, int]
+) -> None:
+    tree = PrefixTree()
+    for sequence in sequences:
+        tree.add(sequence)
+    tree.growth(known)
+    growth = tree.growth()
+    start, stop = part[0], min(part[0] + part[1], len(growth.token_ids))
+    if start < stop:
+        rows = growth.sees[start:stop]
+        slots, sees = growth.sight(start, stop)
+        assert slots.tolist() == np.flatnonzero(rows.any(axis=0)).tolist()
+        assert sees.tolist() == rows[:, slots].tolist()
+
+
 @given(SEQUENCES, st.lists(st.integers(0, 2), max_size=8))
 def test_new_is_what_add_would_make(sequences: list[list[int]], last: list[int]) -> None:
     tree = PrefixTree()

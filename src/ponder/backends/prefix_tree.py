@@ -7,7 +7,9 @@ seeing only its own path (a tree mask), and keeps their keys and values in slot 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -18,7 +20,27 @@ Outputs = NDArray[np.float32]
 """What a model gives for each token: [tokens, width]."""
 
 
-class Growth(NamedTuple):
+class Run(NamedTuple):
+    """New tokens of which each follows the one before it."""
+
+    start: int
+    """Among the new tokens."""
+    stop: int
+    before: NDArray[np.int64]
+    """The slots on the path to the first one, in order."""
+
+
+class Sight(NamedTuple):
+    """What some new tokens attend to."""
+
+    slots: NDArray[np.int64]
+    """In ascending order: those that any of the tokens sees."""
+    sees: NDArray[np.bool_]
+    """[tokens, slots]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
     """The tokens that are new in a tree, in slot order."""
 
     first: int
@@ -27,8 +49,33 @@ class Growth(NamedTuple):
     """[new]"""
     positions: NDArray[np.int64]
     """[new] How many tokens stand before each one on its path."""
-    sees: NDArray[np.bool_]
-    """[new, first + new] Whether a token attends to a slot: its own path, itself included."""
+    runs: tuple[Run, ...]
+    """The new tokens, cut where one does not follow the one before it."""
+
+    @property
+    def sees(self) -> NDArray[np.bool_]:
+        """[new, first + new] Whether a token attends to a slot: its own path, itself included."""
+        new = len(self.token_ids)
+        slots, sees = self.sight(0, new)
+        every = np.zeros((new, self.first + new), dtype=np.bool_)
+        every[:, slots] = sees
+        return every
+
+    def sight(self, start: int, stop: int) -> Sight:
+        """The same for the new tokens from `start` to `stop`, without slots that none sees."""
+        runs = [run for run in self.runs if run.start < stop and run.stop > start]
+        own = [np.arange(self.first + run.start, self.first + min(run.stop, stop)) for run in runs]
+        seen = [*(run.before for run in runs), *own]
+        slots = np.unique(np.concatenate(seen)) if seen else np.zeros(0, dtype=np.int64)
+        sees = np.zeros((stop - start, len(slots)), dtype=np.bool_)
+        for run, follow in zip(runs, own, strict=True):
+            rows = slice(max(run.start, start) - start, min(run.stop, stop) - start)
+            sees[rows, np.searchsorted(slots, run.before)] = True
+            # Slots that follow one another are neighbours here too, since all of them are seen.
+            place, known = np.searchsorted(slots, follow[0]), max(start - run.start, 0)
+            mask = np.tri(rows.stop - rows.start, len(follow), known, dtype=np.bool_)
+            sees[rows, place : place + len(follow)] = mask
+        return Sight(slots, sees)
 
 
 class TreeModel(Protocol[State]):
@@ -56,6 +103,7 @@ class PrefixTree:
     """The distinct tokens of one problem's sequences, numbered in order of arrival."""
 
     def __init__(self) -> None:
+        # The key is parent + 1 and token in one number: a third of the memory of a tuple.
         self._slots: dict[int, int] = {}
         self._token_ids: list[int] = []
         self._parents: list[int] = []
@@ -74,19 +122,21 @@ class PrefixTree:
         path: list[int] = []
         slot = -1
         for token_id in token_ids:
-            new = len(self._token_ids)
-            parent, slot = slot, self._slots.setdefault(_child(slot, token_id), new)
-            if slot == new:
+            child = (slot + 1) << 32 | token_id
+            found = self._slots.get(child)
+            if found is None:
+                found = self._slots[child] = len(self._token_ids)
                 self._token_ids.append(token_id)
-                self._parents.append(parent)
-            path.append(slot)
+                self._parents.append(slot)
+            path.append(found)
+            slot = found
         return path
 
     def new(self, token_ids: Sequence[int]) -> int:
         """How many slots `add` would make."""
         slot = -1
         for known, token_id in enumerate(token_ids):
-            found = self._slots.get(_child(slot, token_id))
+            found = self._slots.get((slot + 1) << 32 | token_id)
             if found is None:
                 return len(token_ids) - known
             slot = found
@@ -107,31 +157,28 @@ class PrefixTree:
         first, end = self._computed, len(self)
         if most is not None:
             end = min(end, first + most)
-        sees = np.zeros((end - first, end), dtype=np.bool_)
-        positions = np.zeros(end - first, dtype=np.int64)
-        for row, parent in enumerate(self._parents[first:end]):
-            if parent >= first:
-                sees[row] = sees[parent - first]
-                positions[row] = positions[parent - first] + 1
-            else:
-                path = self._path(parent)
-                sees[row, path] = True
-                positions[row] = len(path)
-            sees[row, first + row] = True
+        runs = tuple(self._runs(first, end))
+        depths = [
+            np.arange(len(run.before), len(run.before) + run.stop - run.start) for run in runs
+        ]
+        positions = np.concatenate([np.zeros(0, dtype=np.int64), *depths])
         self._computed = end
-        return Growth(first, np.array(self._token_ids[first:end], dtype=np.int64), positions, sees)
+        return Growth(first, np.array(self._token_ids[first:end], dtype=np.int64), positions, runs)
+
+    def _runs(self, first: int, end: int) -> Iterator[Run]:
+        parents = np.array(self._parents[first:end], dtype=np.int64)
+        follows = parents == np.arange(first - 1, end - 1)
+        follows[:1] = False
+        for start, stop in pairwise([*np.flatnonzero(~follows).tolist(), end - first]):
+            before = np.array(self._path(self._parents[first + start]), dtype=np.int64)
+            yield Run(start, stop, before)
 
     def _path(self, slot: int) -> list[int]:
         path: list[int] = []
         while slot >= 0:
             path.append(slot)
             slot = self._parents[slot]
-        return path
-
-
-def _child(slot: int, token_id: int) -> int:
-    """One number for a token after a slot, or after none (-1): a third of a tuple's memory."""
-    return (slot + 1) << 32 | token_id
+        return path[::-1]
 
 
 def path_names(token_ids: Sequence[int]) -> NDArray[np.int64]:

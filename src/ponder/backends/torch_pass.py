@@ -8,11 +8,12 @@ masks nor scores outgrow a bound.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ponder.backends.prefix_tree import Growth
+from ponder.backends.prefix_tree import Growth, Sight
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -105,28 +106,33 @@ class TreePass:
 
     def _cut(self, tree: int, query: Tensor, window: int | None) -> Iterator[Block]:
         state, growth, taken = self.trees[tree]
-        for first in range(0, len(growth.token_ids), ROWS):
-            sees = growth.sees[first : first + ROWS]
+        new = len(growth.token_ids)
+        for first in range(0, new, ROWS):
+            slots, sees = growth.sight(first, min(first + ROWS, new))
             if window is not None:
-                behind = growth.positions[first : first + ROWS, None] - state.positions
-                sees = sees & (behind < window)
-            seen = np.flatnonzero(sees.any(axis=0))
-            slots = None if len(seen) == sees.shape[1] else _to(seen, query.device)
-            together = max(SCORES // (query.shape[0] * len(seen)), 1)
+                behind = growth.positions[first : first + ROWS, None] - state.positions[slots]
+                slots, sees = _seen(slots, sees & (behind < window))
+            gathered = None if len(slots) == growth.first + new else _to(slots, query.device)
+            together = max(SCORES // (query.shape[0] * len(slots)), 1)
             for row in range(0, len(sees), together):
+                part = sees[row : row + together]
                 start = taken.start + first + row
-                part = sees[row : row + together][:, seen]
-                rows = slice(start, start + len(part))
-                yield Block(tree, rows, slots, _added(part, query))
+                yield Block(tree, slice(start, start + len(part)), gathered, _added(part, query))
 
 
-def _to(indices: np.ndarray[Any, np.dtype[np.int64]], device: device) -> Tensor:
+def _seen(slots: NDArray[np.int64], sees: NDArray[np.bool_]) -> Sight:
+    """Without the slots that no token sees any more."""
+    kept = sees.any(axis=0)
+    return Sight(slots[kept], sees[:, kept])
+
+
+def _to(indices: NDArray[np.int64], device: device) -> Tensor:
     import torch
 
     return torch.from_numpy(indices).to(device)
 
 
-def _added(sees: np.ndarray[Any, np.dtype[np.bool_]], query: Tensor) -> Tensor:
+def _added(sees: NDArray[np.bool_], query: Tensor) -> Tensor:
     import torch
 
     mask = torch.zeros(sees.shape, dtype=query.dtype, device=query.device)
