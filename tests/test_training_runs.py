@@ -7,11 +7,13 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ponder.backends.models import SMOLLM2
 from ponder.cli import main
 from ponder.engines.scripted import tokens_of
 from ponder.errors import UsageError
@@ -300,6 +302,17 @@ async def test_too_few_problems_say_so(sampled: Path, tmp_path: Path) -> None:
     run = read_graded(sampled / "plays", limit=1)
     with pytest.raises(UsageError, match="too few problems to split"):
         await train(run, tmp_path, WordStates)
+
+
+def test_the_head_that_ships_is_small_and_better_than_chance() -> None:
+    folder = Path(str(files("ponder.data") / "heads" / "smollm2-135m"))
+    config = ValueHead.load(folder).config
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000
+    assert config.base.sha256 == SMOLLM2.sha256
+    assert config.training.data.startswith("grade-school-tune")
+    report = json.loads((folder / "report.json").read_text())
+    assert report["held_out"]["better_than_chance"]
+    assert report["held_out"]["steps"]["auc"]["value"] == config.training.auc
 
 
 def test_a_run_without_grades_names_the_mend(

@@ -28,7 +28,8 @@ def train_verifier(
         typer.Option(help="Whose states are read: a file or folder; by default the runs' own."),
     ] = None,
     layers: Annotated[
-        str | None, typer.Option(help="20 or 16,24, counted from 1; by default 5/6 of the depth.")
+        str | None,
+        typer.Option(help="20 or 16,24, counted from 1; by default at 2/3 of the depth."),
     ] = None,
     features: Annotated[
         Features, typer.Option(help="What is read of a solution at a step's end.")

@@ -15,8 +15,9 @@ from ponder.types import Prefix, Problem, ScoreFailure
 from ponder.verifiers.head_config import BaseOf, Prompt
 from ponder.verifiers.state_reader import SolutionStates, StateReader
 
-DEPTH = 5 / 6
-"""How deep in the model the default layer lies: the last ones turn towards the next token."""
+DEPTH = 2 / 3
+"""How deep in the model the default layer lies: the last ones turn towards the next token. Of five
+layers of SmolLM2-135M the one there had the least validation loss."""
 
 
 class States(Protocol):
