@@ -20,7 +20,7 @@ from ponder.types import Problem
 from tests.tree_models import beam_rounds, distinct_tokens
 
 torch = pytest.importorskip("torch", reason="the extra `verifiers` is not installed")
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="the extra `verifiers` is not installed")
 
 SIZES: dict[str, Any] = {
     "vocab_size": 300,

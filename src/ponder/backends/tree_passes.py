@@ -12,7 +12,8 @@ from ponder.backends.problem_tree import ProblemTree, Reading
 from ponder.backends.tree_cache import TreeCache
 
 MASK_CELLS = 1 << 27
-"""The most cells of one tree's mask in one pass: a large tree takes smaller bites."""
+"""The most cells of one tree's mask in one pass, for models that make it whole: a large tree takes
+smaller bites."""
 SMALLEST_PASS = 16
 """Tokens; a pass that is out of memory is not cut further."""
 
