@@ -17,8 +17,10 @@ from ponder.evals.demo import ROUND, ROUNDS, methods, run_demo
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
 from ponder.store.reading import RunReader
-from ponder.types import Prefix
-from tests.playing import drawn
+from ponder.types import Prefix, Problem
+from ponder.verifiers.base import Verifier
+from ponder.verifiers.scripted import ScriptedVerifier
+from tests.playing import PROBLEM, drawn
 
 
 def answers(prefix: Prefix, seed: int) -> str:
@@ -34,11 +36,21 @@ def scripted() -> Recipe:
     return Recipe.shipped("grade-school").changed(study, {})
 
 
-def run(folder: Path, clock: Callable[[], float]) -> int:
+def last_digit(problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Plays the trained head: larger answers look better to it."""
+    return tuple(int(text.rstrip(". ")[-1]) / 10 for text in texts)
+
+
+def played_head() -> ScriptedVerifier:
+    return ScriptedVerifier(last_digit, tokens=7, name="played")
+
+
+def run(folder: Path, clock: Callable[[], float], head: Verifier | None = None) -> int:
     async def work() -> int:
         with MethodsProgress(Console(quiet=True)) as progress:
             chosen = methods(scripted(), folder)
-            return await run_demo(chosen, print, progress.method, asyncio.Event(), clock)
+            stop = asyncio.Event()
+            return await run_demo(chosen, print, progress.method, stop, clock, head)
 
     return asyncio.run(work())
 
@@ -95,6 +107,7 @@ def test_the_command_prints_the_page_last(
 ) -> None:
     recipe = scripted()
     monkeypatch.setattr("ponder.cli.demo.Recipe.shipped", lambda _name: recipe)
+    monkeypatch.setattr("ponder.cli.demo.ValueHeadVerifier", played_head)
     monkeypatch.setattr(demo_module, "SECONDS", 0.0)
     monkeypatch.setenv("COLUMNS", "100")
     demo(tmp_path, as_json=False)
@@ -107,7 +120,7 @@ def test_the_command_prints_the_page_last(
     page = (tmp_path / "report.html").read_text()
     assert "self refine" in page
     demo(tmp_path, as_json=True)
-    assert len(json.loads(capsys.readouterr().out)["runs"]) == 7
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 9
 
 
 def test_three_rows_share_the_samples(tmp_path: Path) -> None:
@@ -117,3 +130,17 @@ def test_three_rows_share_the_samples(tmp_path: Path) -> None:
     assert found["weighted"].selector == "weighted"
     assert found["best of N"].traces[0].nodes == found["weighted"].traces[0].nodes
     assert found["greedy"].greedy
+    assert not any("head" in name for name in found)
+
+
+def test_a_trained_head_chooses_among_the_same_samples(tmp_path: Path) -> None:
+    run(tmp_path, ticking(100), played_head())
+    found = {loaded.view.name: loaded.view for loaded in views(methods(scripted(), tmp_path))}
+    plain, by_head = found["best of N"], found["best of N, trained head"]
+    assert found["weighted, trained head"].selector == "weighted"
+    for before, after in zip(plain.traces, by_head.traces, strict=True):
+        assert before.nodes == after.nodes
+        assert before.spent.verifier == 0
+        best = max(last_digit(PROBLEM, (c.text,)) for c in after.candidates)
+        assert last_digit(PROBLEM, (f"{after.answer}.",)) == best
+        assert after.spent.verifier == 7 * len({c.text for c in after.candidates})

@@ -10,11 +10,12 @@ import typer
 
 from ponder.cli.report import numbers_of, show_tables
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json
-from ponder.evals.demo import DemoMethod, methods, run_demo
+from ponder.evals.demo import HEAD, SAMPLED, DemoMethod, methods, run_demo
 from ponder.recipes import Recipe
 from ponder.report.page import write_page
 from ponder.report.progress import MethodsProgress
 from ponder.report.views import LoadedRun, load_run, reselected
+from ponder.verifiers.value_head import ValueHeadVerifier
 
 TITLE = "What a small model gains from thinking longer"
 
@@ -47,7 +48,11 @@ def demo(
 
 async def _run(chosen: list[DemoMethod], stop: asyncio.Event) -> None:
     with MethodsProgress(errors()) as progress:
-        await run_demo(chosen, announce, progress.method, stop)
+        head = ValueHeadVerifier()
+        try:
+            await run_demo(chosen, announce, progress.method, stop, head=head)
+        finally:
+            await head.aclose()
 
 
 def views(chosen: list[DemoMethod]) -> list[LoadedRun]:
@@ -56,12 +61,24 @@ def views(chosen: list[DemoMethod]) -> list[LoadedRun]:
     for method in chosen:
         name = method.name.replace("_", " ")
         loaded = load_run(method.plan.folder, name, greedy=method.name == "greedy")
-        if method.name == "sample":
+        if method.name == SAMPLED:
             shown = {"majority": "majority", "best of N": "best_of_n", "weighted": "weighted"}
             found += [reselected(loaded, label, selector) for label, selector in shown.items()]
+            found += _by_head(method.plan.folder, loaded)
         else:
             found.append(loaded)
     return found
+
+
+def _by_head(folder: Path, sampled: LoadedRun) -> list[LoadedRun]:
+    """The samples again, chosen among by the trained head, if it has scored them."""
+    if HEAD not in sampled.view.ranges:
+        return []
+    ranked = load_run(folder, score=HEAD, aggregation="last")
+    shown = {"best of N": "best_of_n", "weighted": "weighted"}
+    return [
+        reselected(ranked, f"{label}, {HEAD}", selector, HEAD) for label, selector in shown.items()
+    ]
 
 
 def _title(found: list[LoadedRun]) -> str:

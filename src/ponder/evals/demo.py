@@ -11,11 +11,14 @@ from pathlib import Path
 
 from ponder.engines.base import Engine
 from ponder.evals.grading import Grader
+from ponder.evals.rescore import rescore
+from ponder.evals.score_many import Scorer
 from ponder.evals.study import Plan, closed, examples_of, grade_run, jobs_of, open_store
 from ponder.recipes import Recipe
 from ponder.runner import Job, RunObserver, opened, run
 from ponder.store.run import RunStore
 from ponder.types import Example
+from ponder.verifiers.base import Verifier
 
 ROUND = 12
 """Problems of a round."""
@@ -23,6 +26,12 @@ ROUNDS = 5
 """At most."""
 SECONDS = 150.0
 """A round starts only if the one before says that it ends by then."""
+
+
+SAMPLED = "sample"
+"""The method whose samples several selectors and verifiers choose from."""
+HEAD = "trained head"
+"""What the scores of a trained head are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ def methods(recipe: Recipe, folder: Path) -> list[DemoMethod]:
     """The demo's methods; majority, best of N and weighted choose from the same samples."""
     variants: dict[str, dict[str, object]] = {
         "greedy": {"strategy": "sample", "n": 1, "sampling": {"temperature": 0.0}},
-        "sample": {"strategy": "sample"},
+        SAMPLED: {"strategy": "sample"},
         "beam_search": {"strategy": "beam_search"},
         "dvts": {"strategy": "dvts"},
         "self_refine": {"strategy": "self_refine", "n": 1, "knobs": {"rounds": 2}},
@@ -54,10 +63,12 @@ async def run_demo(
     watch: Callable[[str, int], RunObserver],
     stop: asyncio.Event,
     clock: Callable[[], float] = time.monotonic,
+    head: Verifier | None = None,
 ) -> int:
     """Run every method on the same problems, a round at a time; returns the number of rounds.
 
-    A round's methods run all at once, problem by problem, so that the engine stays full.
+    A round's methods run all at once, problem by problem, so that the engine stays full. The
+    independent samples are then scored by `head` too, as the set `HEAD`.
     """
     start = clock()
     rounds = list(_rounds(examples_of(demo[0].plan.recipe.study)))[:ROUNDS]
@@ -78,6 +89,10 @@ async def run_demo(
         async with Grader() as grader:
             for store in stores:
                 await grade_run(store, grader)
+        if head is not None and not stop.is_set():
+            announce("scoring the samples by the trained head")
+            sampled = next(s for m, s in zip(demo, stores, strict=True) if m.name == SAMPLED)
+            await rescore(sampled, Scorer(head, stop=stop), HEAD)
     return done
 
 

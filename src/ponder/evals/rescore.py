@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from ponder.errors import StoreError, UsageError
 from ponder.evals.pools import SCORE, STEP_SCORES
 from ponder.evals.score_many import Answered, Asked, Batch, Pace, Scorer
 from ponder.evals.stored_steps import candidate_prefixes, run_separator
+from ponder.session.billing import VerifierBill
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.store.score_sets import AddedScores, ScoreSet, fingerprint
@@ -106,6 +107,25 @@ async def rescore(
     failed = [reason for reason in reasons if reason is not None]
     added = len(reasons) - len(failed)
     return Rescored(total, total - left, added, len(failed), next(iter(failed), None), pace)
+
+
+def billed(run: RunReader, traces: Iterable[Trace], name: str) -> Iterator[Trace]:
+    """The traces with what the added set `name` cost as their verifier tokens.
+
+    A problem with a candidate that the set does not score, or whose tokens are not told, has None.
+    """
+    known, separator = run.added_scores(name), str(run.score_sets()[name]["separator"])
+    problems = {example.problem.id: example.problem for example in run.examples()}
+    for trace in traces:
+        problem = problems[trace.problem_id]
+        read = candidate_prefixes(run, problem, trace, trace.candidates, separator)
+        bill, costs = VerifierBill(), list[int | None]()
+        for candidate, prefix in zip(trace.candidates, read, strict=True):
+            added = known.get((trace.problem_id, candidate.path))
+            costs.append(bill.new_tokens(prefix, {name: added.scores}) if added else None)
+        told = [cost for cost in costs if cost is not None]
+        total = sum(told) if len(told) == len(costs) else None
+        yield replace(trace, spent=replace(trace.spent, verifier=total))
 
 
 def unscored(trace: Trace, known: ScoreSet) -> list[Candidate]:

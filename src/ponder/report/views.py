@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from ponder.errors import StoreError
 from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, ranking_name
+from ponder.evals.rescore import billed
 from ponder.evals.summary import summarise
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
@@ -98,11 +99,15 @@ class _Stored(NamedTuple):
         return {name: (info["low"], info["high"]) for name, info in (own | added).items()}
 
 
-def _stored(folder: Path) -> _Stored:
+def _stored(folder: Path, score: str | None = None) -> _Stored:
+    """What is read of a run; ranked by added scores, its verifier tokens are what these cost."""
     with RunReader(folder) as reader:
+        traces = reader.scored_traces()
+        if score is not None and score in reader.score_sets():
+            traces = billed(reader, traces, score)
         return _Stored(
             folder,
-            tuple(reader.scored_traces()),
+            tuple(traces),
             {example.problem.id: example for example in reader.examples()},
             {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
             cast("Mapping[str, Any]", reader.recipe()["study"]),
@@ -129,7 +134,7 @@ def load_run(
     greedy: bool = False,
 ) -> LoadedRun:
     """Read and measure one run; `score` and `aggregation` choose what candidates rank by."""
-    stored = _stored(folder)
+    stored = _stored(folder, score)
     how: Aggregation = aggregation or stored.study.get("aggregation") or "last"
     measured = measure(
         stored.examples.values(),
@@ -174,9 +179,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def reselected(run: LoadedRun, name: str, selector: str) -> LoadedRun:
-    """The same samples with the answers that another selector chooses."""
-    guide = next(iter(run.view.ranges), None)
+def reselected(run: LoadedRun, name: str, selector: str, score: str | None = None) -> LoadedRun:
+    """The same samples with the answers that another selector chooses, by the scores named."""
+    guide = score or next(iter(run.view.ranges), None)
     traces = tuple(
         _reselected(trace, selector, guide, run.aggregation) for trace in run.view.traces
     )
