@@ -19,7 +19,7 @@ from pathlib import Path
 import junit
 
 HEADING = "## Newest full run"
-TOLD = ("ponder", "openvino-genai", "math-verify", "numpy", "pytest")
+TOLD = ("ponder", "openvino-genai", "math-verify", "numpy", "torch", "transformers", "pytest")
 
 
 def commit() -> str:
