@@ -294,6 +294,9 @@ class Counting:
 
     computed: int = 100
     distinct: int = 90
+    together: int = 1
+    """The first ones wait until so many run at once."""
+    full: asyncio.Event = field(default_factory=asyncio.Event)
     running: int = 0
     most: int = 0
 
@@ -310,7 +313,11 @@ class Counting:
     ) -> list[StepScores | ScoreFailure]:
         self.running += 1
         self.most = max(self.most, self.running)
-        await asyncio.sleep(0.001)
+        if self.running == self.together:
+            self.full.set()
+        async with asyncio.timeout(20):
+            await self.full.wait()
+        await asyncio.sleep(0)
         self.running -= 1
         self.computed += 11
         self.distinct += 10
@@ -320,7 +327,7 @@ class Counting:
 
 
 async def test_what_a_verifier_counts_is_what_it_did_meanwhile() -> None:
-    verifier = Counting()
+    verifier = Counting(together=3)
     seen: list[tuple[str, int, int]] = []
 
     def batch(number: int) -> Batch[int]:

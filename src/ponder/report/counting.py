@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from ponder.report.display import Display
 from ponder.report.escape import clipped
 
 _PLAIN_EVERY = 10.0
 """Seconds between plain lines, beside the last one."""
 
 
-class CountingProgress:
+class CountingProgress(Display):
     """Counts what is done of what is expected. A context."""
 
     def __init__(
@@ -27,7 +26,7 @@ class CountingProgress:
         unit: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console
+        super().__init__(console)
         self._what = clipped(what, 24)
         self._unit = unit
         self._clock = clock
@@ -36,21 +35,8 @@ class CountingProgress:
         columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=28)
         rate = TextColumn("{task.fields[rate]}", style="dim", markup=False)
         self._progress = Progress(*columns, MofNCompleteColumn(), rate, console=console)
+        self._shown = self._progress
         self._task = self._progress.add_task(self._what, total=0, rate="")
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
 
     def expect(self, count: int) -> None:
         """So many more are to be done."""

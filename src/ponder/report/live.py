@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from ponder.report.branches import STATE_WORDS, Branch, branches, path_label
+from ponder.report.display import Display
 from ponder.report.escape import clipped
 from ponder.trace import Decision, Node, Spent, Trace
 from ponder.types import NodePath
@@ -18,32 +17,19 @@ from ponder.types import NodePath
 _STYLES = {"won": "bold green", "path": "bold", "pruned": "dim", "failed": "red"}
 
 
-class LiveSearch:
+class LiveSearch(Display):
     """An observer of one problem: its tree, its best score and its tokens, while it is solved.
 
     A context; it leaves nothing behind on a terminal, so that the finished tree can follow.
     """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console)
         self._nodes: dict[NodePath, Node] = {}
         self._decisions: list[Decision] = []
-        self._live = Live(
+        self._shown = Live(
             console=console, get_renderable=self.frame, refresh_per_second=6, transient=True
         )
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._live.stop()
 
     def on_node(self, problem_id: str, node: Node) -> None:  # noqa: ARG002 one problem is shown
         """A sample ended, or its scores came."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from ponder.report.display import Display
 from ponder.report.escape import clipped
 from ponder.trace import Decision, Node, Trace
 from ponder.types import NodePath
@@ -19,11 +18,11 @@ _PLAIN_EVERY = 10.0
 """Seconds between plain lines, beside the one that a finished method gets."""
 
 
-class MethodsProgress:
+class MethodsProgress(Display):
     """One bar a method, with the problems done and the samples drawn each second. A context."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        super().__init__(console)
         self._clock = clock
         self._said = clock()
         self._methods: dict[str, MethodProgress] = {}
@@ -35,20 +34,7 @@ class MethodsProgress:
             console=console,
             refresh_per_second=6,
         )
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
+        self._shown = self._progress
 
     def method(self, name: str, problems: int) -> MethodProgress:
         """The observer of `problems` more problems of a method; a second round grows its bar."""

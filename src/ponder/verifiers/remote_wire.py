@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ponder.backends.http import JsonObject
 from ponder.backends.http_errors import RequestError
+from ponder.backends.http_usage import UsageTold, Wire
 from ponder.types import Usage
 
 ID_MARK = "token_id:"
@@ -19,36 +20,18 @@ NEVER = -9999.0
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _CachedTokens(_Wire):
-    cached_tokens: int | None = None
-
-
-class _Usage(_Wire):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _CachedTokens | None = None
-
-
-class Told(_Wire):
+class Told(Wire):
     """An answer with its usage, which may be left out."""
 
-    usage: _Usage | None = None
+    usage: UsageTold | None = None
 
     @property
     def spent(self) -> Usage:
         """None for each count that is not told."""
-        if self.usage is None:
-            return Usage()
-        details = self.usage.prompt_tokens_details
-        cached = details.cached_tokens if details else None
-        return Usage(self.usage.prompt_tokens, cached, self.usage.completion_tokens)
+        return Usage() if self.usage is None else self.usage.counted
 
 
-class TokenProbability(_Wire):
+class TokenProbability(Wire):
     """A token and its probability, either of its logarithm or of itself."""
 
     id: int | None = None
@@ -66,12 +49,12 @@ class TokenProbability(_Wire):
         return math.log(self.prob) if self.prob > 0 else -math.inf
 
 
-class _Position(_Wire):
+class _Position(Wire):
     top_logprobs: list[TokenProbability] = Field(default_factory=list)
     top_probs: list[TokenProbability] = Field(default_factory=list)
 
 
-class _Logprobs(_Wire):
+class _Logprobs(Wire):
     content: list[_Position] | None = None
     """Chat, and llama.cpp's completions."""
     top_logprobs: list[dict[str, float] | None] | None = None
@@ -84,11 +67,11 @@ class _Logprobs(_Wire):
         return [_named(token, logprob) for token, logprob in named.items()]
 
 
-class _Message(_Wire):
+class _Message(Wire):
     content: str | None = None
 
 
-class _Choice(_Wire):
+class _Choice(Wire):
     message: _Message = _Message()
     logprobs: _Logprobs | None = None
 
@@ -109,7 +92,7 @@ class Generated(Told):
         return logprobs.first() if logprobs else []
 
 
-class _Class(_Wire):
+class _Class(Wire):
     probs: list[float] = Field(min_length=1)
 
 
@@ -119,7 +102,7 @@ class Classified(Told):
     data: list[_Class] = Field(min_length=1, max_length=1)
 
 
-class _Rows(_Wire):
+class _Rows(Wire):
     data: list[list[float]]
 
 

@@ -7,27 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ponder.backends.http_errors import RequestError
+from ponder.backends.http_usage import UsageTold, Wire
 from ponder.types import Usage
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _CachedTokens(_Wire):
-    cached_tokens: int | None = None
-
-
-class _Usage(_Wire):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _CachedTokens | None = None
-
-
-class _Timings(_Wire):
+class _Timings(Wire):
     """llama.cpp's own counts, in every chunk when `timings_per_token` is asked for."""
 
     cache_n: int
@@ -35,13 +22,13 @@ class _Timings(_Wire):
     predicted_n: int
 
 
-class _Entry(_Wire):
+class _Entry(Wire):
     id: int | None = None
     token: str = ""
     logprob: float | None = None
 
 
-class _Logprobs(_Wire):
+class _Logprobs(Wire):
     content: list[_Entry] | None = None
     """A token each: chat, and llama.cpp's completions."""
     tokens: list[str] | None = None
@@ -57,13 +44,13 @@ class _Logprobs(_Wire):
         return [_Entry(token=token, logprob=value) for token, value in pairs]
 
 
-class _Message(_Wire):
+class _Message(Wire):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
 
 
-class Choice(_Wire):
+class Choice(Wire):
     """A piece of one sample, or the whole of it."""
 
     index: int = 0
@@ -97,11 +84,11 @@ class Choice(_Wire):
         return self.delta or self.message or _Message()
 
 
-class Chunk(_Wire):
+class Chunk(Wire):
     """One event of a stream, or a whole answer: both have the same outer layout."""
 
     choices: list[Choice] = Field(default_factory=list)
-    usage: _Usage | None = None
+    usage: UsageTold | None = None
     timings: _Timings | None = None
 
     @classmethod
@@ -117,9 +104,7 @@ class Chunk(_Wire):
     def spent(self) -> Usage:
         """What is told so far; all None where nothing is."""
         if self.usage is not None:
-            details = self.usage.prompt_tokens_details
-            cached = details.cached_tokens if details else None
-            return Usage(self.usage.prompt_tokens, cached, self.usage.completion_tokens)
+            return self.usage.counted
         if self.timings is not None:
             known = self.timings
             return Usage(known.cache_n + known.prompt_n, known.cache_n, known.predicted_n)
