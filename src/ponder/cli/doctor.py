@@ -63,6 +63,8 @@ def findings() -> Iterator[Finding]:
     yield Finding("machine", f"{platform.machine()}, {os.cpu_count()} cores, {_memory()}")
     yield _package("openvino-genai", "openvino_genai", "embedded", needed=True)
     yield _package("gguf", "gguf", "embedded", needed=True)
+    for package in ("torch", "transformers"):
+        yield _package(package, package, "verifiers")
     yield _package("datasets", "datasets", "data")
     model = cache_folder() / "models" / SMOLLM2.file
     if model.exists():

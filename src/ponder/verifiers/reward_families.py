@@ -45,7 +45,7 @@ def family_of(model: str, named: str | Path | None = None) -> Family:
     known = ", ".join(family_names())
     raise UsageError(
         f"no family of reward models fits {model!r}: name a `family`, one of {known}, or a TOML "
-        "file of your own (docs/extending.md)"
+        "file of your own (docs/reward-models.md)"
     )
 
 
