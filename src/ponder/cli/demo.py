@@ -26,11 +26,11 @@ def demo(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Let a 135M model solve word problems in seven ways, for at most about three minutes.
+    """Let a 135M model solve word problems in nine ways, for at most about three minutes.
 
     Greedy decoding, majority, best of N, weighted voting, beam search, diverse verifier tree
-    search and self-refinement, on the same problems, n = 8. The same command again goes on with
-    more problems.
+    search and self-refinement, on the same problems, n = 8; best of N and weighted voting by coded
+    arithmetic and by a trained head. The same command again goes on with more problems.
 
     Example: ponder demo -o my-demo
     """
