@@ -22,11 +22,16 @@ STEPS = Sampling(separator="\n\n")
 STRATEGIES: tuple[Strategy, ...] = (
     RepeatedSampling(n=6),
     RepeatedSampling(n=5, selector="weighted", aggregation="min"),
+    RepeatedSampling(n=9, stopping="exact", wave=4),
+    RepeatedSampling(n=10, stopping="exact", selector="weighted"),
+    RepeatedSampling(n=11, stopping="adaptive_consistency", wave=1),
+    RepeatedSampling(n=12, stopping="early_stopping_self_consistency", wave=5),
     BeamSearch(n=6, beam_width=2, sampling=STEPS),
     BeamSearch(n=5, beam_width=4, max_iterations=3, sampling=STEPS),
     DiverseVerifierTreeSearch(n=6, beam_width=2, sampling=STEPS),
     DiverseVerifierTreeSearch(n=4, beam_width=4, max_iterations=2, sampling=STEPS),
 )
+STEP_WISE = [strategy for strategy in STRATEGIES if strategy.name != "sample"]
 
 
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
@@ -200,7 +205,7 @@ async def test_unscored_beams_are_never_kept_over_scored_ones() -> None:
 
 async def test_a_whole_ranking_unscored_keeps_the_lowest_and_says_so() -> None:
     broken = ScriptedVerifier(lambda _p, _t: ScoreFailure("down"))
-    for strategy in STRATEGIES[2:]:
+    for strategy in STEP_WISE:
         trace = await World(script=numbered, verifiers=(broken,)).solve(strategy)
         assert any(d.kind == "unscored" for d in trace.decisions), strategy.name
         first = [d.paths[0] for d in trace.decisions if d.kind == "kept" and len(d.paths[0]) == 1]

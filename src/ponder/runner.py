@@ -12,17 +12,19 @@ from ponder.answers.base import AnswerKind
 from ponder.answers.remembered import RememberedAnswers
 from ponder.budget import Budget
 from ponder.engines.base import Engine
-from ponder.errors import PonderError
+from ponder.engines.replay import ReplayEngine
+from ponder.errors import PonderError, ReplayError
 from ponder.recipes import Recipe
 from ponder.recipes.registry import open_engine
 from ponder.session import Observer, ProblemSession, SessionOptions, Slots
-from ponder.store.base import CallLog
+from ponder.store.base import CallKey, CallLog, CallRecord
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.strategies.base import Strategy
 from ponder.trace import Trace
 from ponder.types import Problem
 from ponder.verifiers.base import Verifier
+from ponder.verifiers.replay import ReplayVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,9 @@ def all_failed(trace: Trace) -> bool:
 async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace, Trace]]:
     """Each finished problem's trace, and the trace that its recorded calls give now.
 
-    `method` has the strategy of the run and a `ReplayEngine`; nothing is generated, scored or
-    parsed. Raises ReplayError where a call is not recorded.
+    `method` has the strategy of the run, a `ReplayEngine` and `ReplayVerifier`s; nothing is
+    generated, scored or parsed. Calls that were ended midway are not recorded and change nothing;
+    raises ReplayError where one that is not recorded changes the trace.
     """
     finished = store.finished()
     for example in store.examples():
@@ -154,7 +157,27 @@ async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace,
             answers=RememberedAnswers(method.answers, known),
             options=replace(method.options, failures_from_log=True),
         )
-        yield kept, await solve(example.problem, again, store.log, Slots(1))
+        trace = await solve(example.problem, again, _Recorded(store.log), Slots(1))
+        if trace.digest() != kept.digest():
+            _check_recorded(method)
+        yield kept, trace
+
+
+class _Recorded:
+    """The call log of a replay, which adds nothing to it."""
+
+    def __init__(self, log: CallLog) -> None:
+        self.get = log.get
+
+    def put(self, key: CallKey, record: CallRecord) -> None:
+        pass
+
+
+def _check_recorded(method: Method) -> None:
+    """Raise ReplayError naming the first call that the log did not answer, if there is one."""
+    for part in (method.engine, *method.verifiers):
+        if isinstance(part, ReplayEngine | ReplayVerifier) and part.unrecorded:
+            raise ReplayError(f"{part.unrecorded}: the strategy or its knobs changed")
 
 
 @asynccontextmanager

@@ -10,7 +10,9 @@ from typing import Literal
 
 from ponder.types import Candidate, Ended, NodePath
 
-DecisionKind = Literal["kept", "pruned", "chosen", "finished", "accepted", "unscored", "note"]
+DecisionKind = Literal[
+    "kept", "pruned", "chosen", "finished", "accepted", "unscored", "settled", "note"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,26 @@ class Spent:
     verifier: int | None = 0
     """Tokens that verifiers computed."""
     wasted: int | None = 0
-    """Generated tokens of failed, aborted, retried and uncounted samples."""
+    """Generated tokens of failed, aborted, retried and uncounted samples; None when some were
+    ended midway, which no engine tells the tokens of."""
     calls: int = 0
     """Samples drawn, failures included."""
     flops: float | None = None
     """Estimated floating-point operations of the engine, when its parameter count is known."""
     seconds: float | None = None
     """Wall-clock time from the problem's opening to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Work that was not done because the answer is the same without it."""
+
+    samples: int = 0
+    """Of the strategy's n, not counted: the answer was settled before them."""
+    scores: int = 0
+    """Prefixes not scored again because an equal one was, summed over verifiers."""
+    prefixes: int = 0
+    """Samples that went to the engine with those of an equal prefix, which it then reads once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +106,12 @@ class Trace:
     spent: Spent
     selector: str = "majority"
     """The selector that chose the answer."""
-    stopped: Literal["complete", "budget", "deadline"] = "complete"
-    """What ended the search."""
+    stopped: Literal["complete", "settled", "budget", "deadline"] = "complete"
+    """What ended the search; `settled`: a stopping rule, before all n samples."""
     n: int = 0
     """The strategy's n: samples, beams or chains asked for."""
+    savings: Savings = Savings()
+    """Not part of the digest: what is saved can be switched off, and changes no result."""
 
     def digest(self) -> str:
         """SHA-256 of what the search did and found.

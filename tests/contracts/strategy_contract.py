@@ -32,7 +32,7 @@ async def same_seed_same_trace_in_any_order(strategy: Strategy) -> None:
 
 async def spends_no_more_than_its_budget(strategy: Strategy) -> None:
     full = await World().solve(strategy)
-    assert full.stopped == "complete"
+    assert full.stopped in ("complete", "settled")
     rng = random.Random(7)
     for _ in range(12):
         tokens = rng.randint(1, spent_in_order(full) + 10)
@@ -48,7 +48,7 @@ async def counts_generations(strategy: Strategy) -> None:
         options = SessionOptions(budget=Budget(generations=most))
         trace = await World(3, options=options).solve(strategy)
         assert len(trace.nodes) <= most
-        assert trace.stopped == ("complete" if len(full.nodes) <= most else "budget")
+        assert trace.stopped == (full.stopped if len(full.nodes) <= most else "budget")
 
 
 async def total_tokens_hold_the_prompt_too(strategy: Strategy) -> None:
@@ -112,8 +112,8 @@ async def replays_from_its_log(strategy: Strategy) -> None:
     again = World(2, log=world.log, script=reasons, options=options)
     replayed = await again.solve(strategy)
     assert replayed.digest() == trace.digest()
-    assert again.engine.calls == 0
-    assert calls == len(trace.nodes)
+    assert calls == len(trace.nodes) or trace.stopped == "settled"
+    assert again.engine.calls <= calls - len(trace.nodes)  # only what had been ended midway
 
 
 async def candidates_are_what_was_generated(strategy: Strategy) -> None:

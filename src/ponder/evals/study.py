@@ -80,7 +80,12 @@ def method_of(
     """What the recipe does to each problem."""
     study = recipe.study
     budget = study.budgets()
-    options = SessionOptions(seed=study.seed, budget=budget, separator=study.sampling.separator)
+    options = SessionOptions(
+        seed=study.seed,
+        budget=budget,
+        separator=study.sampling.separator,
+        share=recipe.host.share,
+    )
     equal = None if study.equal_tokens is None else _equal_tokens(study.equal_tokens, budget)
     return Method(strategy_of(study), engine, verifiers, answers, options, equal)
 

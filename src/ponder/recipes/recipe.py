@@ -114,6 +114,8 @@ class Host(_Table):
     """The environment variable that holds the server's key."""
     timeout: Annotated[float, Field(gt=0)] = 120.0
     """Seconds without an answer after which a request fails."""
+    share: bool = True
+    """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
     chat_template: str | None = None
     """A Jinja template, or a file of one, for a server that does not tell its own."""
 

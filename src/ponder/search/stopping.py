@@ -10,12 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from ponder.search.selection import TIE, Ballot
 
 Stopping = Literal["none", "exact", "adaptive_consistency", "early_stopping_self_consistency"]
 """How a strategy that votes may stop before its last sample."""
+
+STOPPING: Final[tuple[str, ...]] = get_args(Stopping)
 
 Rule = Callable[[Sequence[Ballot], int], bool]
 """From the ballots so far and the number of samples left to whether to stop."""
@@ -123,6 +125,11 @@ class Poll:
         self._rule = rule
         self._n = n
         self._early: dict[int, Ballot] = {}
+
+    @property
+    def asks(self) -> bool:
+        """There is a rule, which reads the votes."""
+        return self._rule is not None
 
     def put(self, index: int, ballot: Ballot) -> None:
         """The sample at `index` has ended, with this vote."""

@@ -28,6 +28,22 @@ class Finish(NamedTuple):
     """How step scores become one: one of `search.selection.Aggregation`."""
     superseded: Collection[NodePath] = ()
     """Solutions that a later one replaced: kept as candidates, without a vote."""
+    settled: bool = False
+    """A stopping rule ended it before its n."""
+    surplus: Collection[NodePath] = ()
+    """Samples that were given and that nothing rests on: wasted, and no part of the trace."""
+
+
+class Samples(Protocol):
+    """The samples of one call, in order of completion."""
+
+    def __aiter__(self) -> AsyncIterator[Sample]: ...
+
+    async def __anext__(self) -> Sample: ...
+
+    async def aclose(self) -> None:
+        """End what still runs; the samples not yet yielded do not count."""
+        ...
 
 
 class Session(Protocol):
@@ -48,9 +64,7 @@ class Session(Protocol):
         """The budget refused a sample, or its time is over."""
         ...
 
-    def sample(
-        self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
-    ) -> AsyncIterator[Sample]:
+    def sample(self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling) -> Samples:
         """Draw one sample a path that continues `prefix`, in order of completion.
 
         The place in the budget's order is taken when this is called, not when the iterator is

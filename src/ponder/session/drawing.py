@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 from ponder.budget import Entry, Lane, Ledger, Prompt
 from ponder.engines.base import Engine
@@ -22,8 +22,26 @@ from ponder.store.base import CallKey, CallLog
 from ponder.types import Completion, NodePath, Prefix, Problem, Sample, Sampling
 
 
+class _Draw(NamedTuple):
+    """One sample to draw."""
+
+    stream: SampleStream
+    path: NodePath
+    sampling: Sampling
+    """As the budget granted it."""
+
+    @property
+    def prefix(self) -> Prefix:
+        """What it continues."""
+        return self.stream.prefix
+
+
 class Drawing:
-    """The samples of one problem: those that count, and what the others cost."""
+    """The samples of one problem: those that count, and what the others cost.
+
+    Samples that continue equal prefixes and are granted together go to the engine in one call,
+    each with its own seed, so that it reads the prefix once.
+    """
 
     def __init__(
         self,
@@ -41,6 +59,10 @@ class Drawing:
         """Ended, and not (yet) given to the strategy."""
         self.late = False
         """A sample was refused because the time was over."""
+        self.shared = 0
+        """Samples that joined the call of an equal prefix."""
+        self.running = 0
+        """Samples that the engine was asked for and has not ended."""
         self._problem = problem
         self._engine = engine
         self._log = log
@@ -49,8 +71,9 @@ class Drawing:
         self._on_counted = counted
         self._deadline: float | None = None
         self._entries: dict[NodePath, Entry] = {}
+        self._granted: list[_Draw] = []
         self._group = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._over = False
 
     async def __aenter__(self) -> Self:
@@ -66,7 +89,7 @@ class Drawing:
         traceback: TracebackType | None,
     ) -> None:
         self._over = True
-        for task in self._running:
+        for task in self._tasks:
             task.cancel()
         await self._group.__aexit__(kind, error, traceback)
 
@@ -84,7 +107,7 @@ class Drawing:
             self._entries[path] = self.ledger.request(
                 path,
                 sampling.limit,
-                partial(self._granted, stream, path),
+                partial(self._grant, stream, path),
                 lane=lane,
                 prompt=self._prompt(prefix),
             )
@@ -95,6 +118,11 @@ class Drawing:
         self.uncounted.pop(sample.path, None)
         self._on_counted(sample)
 
+    def discard(self, paths: Collection[NodePath]) -> None:
+        """Samples that the strategy was given and made no use of: they do not count after all."""
+        for path in paths:
+            self.uncounted[path] = self.samples.pop(path).completion
+
     def _prompt(self, prefix: Prefix) -> Prompt | None:
         """The conversation, at most a token a byte, where prompts count."""
         if self._options.budget.total_tokens is None:
@@ -102,118 +130,120 @@ class Drawing:
         content = sum(len(message.content.encode()) + 16 for message in prefix.messages)
         return Prompt(prefix.messages, content + 64)  # what a chat template adds of its own
 
-    def _granted(self, stream: SampleStream, path: NodePath, grant: int) -> None:
+    def _grant(self, stream: SampleStream, path: NodePath, grant: int) -> None:
         """The ledger decided; start together what it decides in one go."""
         if grant == 0:
             stream.refuse()
             return
-        if not stream.ready:
-            asyncio.get_running_loop().call_soon(self._start, stream)
-        stream.ready.append((path, grant))
+        if not self._granted:
+            asyncio.get_running_loop().call_soon(self._start)
+        self._granted.append(_Draw(stream, path, stream.sampling.granted(grant)))
 
-    def _start(self, stream: SampleStream) -> None:
-        by_grant: defaultdict[int, list[NodePath]] = defaultdict(list)
-        for path, grant in stream.ready:
-            by_grant[grant].append(path)
-        stream.ready.clear()
-        for grant, paths in by_grant.items():
-            sampling = stream.sampling.granted(grant)
-            left = [path for path in paths if not self._from_log(stream, path, sampling)]
-            if left:
-                self._spawn(stream, self._admit(stream, left, sampling))
+    def _start(self) -> None:
+        granted, self._granted = self._granted, []
+        calls: defaultdict[object, list[_Draw]] = defaultdict(list)
+        for draw in granted:
+            if not self._from_log(draw):
+                prefix = draw.prefix.key if self._options.share else draw.stream
+                calls[prefix, draw.sampling].append(draw)
+        for draws in calls.values():
+            self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
+            self._spawn(draws, self._admit(draws))
 
-    def _spawn(self, stream: SampleStream, work: Coroutine[Any, Any, None]) -> None:
-        if stream.closed or self._over:
+    def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> None:
+        streams = {draw.stream for draw in draws}
+        if self._over or all(stream.closed for stream in streams):
             work.close()
             return
         task = self._group.create_task(work)
-        for tasks in (self._running, stream.tasks):
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        self._tasks.add(task)
+        for stream in streams:
+            stream.tasks[task] = streams
+        task.add_done_callback(partial(self._forget, streams))
 
-    def _key(self, stream: SampleStream, path: NodePath, sampling: Sampling) -> CallKey:
-        request = sample_request(stream.prefix, sampling, self._seed(path))
+    def _forget(self, streams: Collection[SampleStream], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        for stream in streams:
+            del stream.tasks[task]
+
+    def _key(self, draw: _Draw) -> CallKey:
+        request = sample_request(draw.prefix, draw.sampling, self._seed(draw))
         identity = self._engine.capabilities.identity
-        return CallKey(self._problem.id, path, "sample", identity, request)
+        return CallKey(self._problem.id, draw.path, "sample", identity, request)
 
-    def _seed(self, path: NodePath) -> int:
-        return seed_of(self._options.seed, self._problem.id, path)
+    def _seed(self, draw: _Draw) -> int:
+        return seed_of(self._options.seed, self._problem.id, draw.path)
 
-    def _from_log(self, stream: SampleStream, path: NodePath, sampling: Sampling) -> bool:
-        record = self._log.get(self._key(stream, path, sampling))
+    def _from_log(self, draw: _Draw) -> bool:
+        record = self._log.get(self._key(draw))
         if record is None or (record.failed and not self._options.failures_from_log):
             return False
-        self._end(stream, path, sampling, unpack_completion(record, 0))
+        self._end(draw, unpack_completion(record, 0))
         return True
 
-    async def _admit(
-        self, stream: SampleStream, paths: Sequence[NodePath], sampling: Sampling
-    ) -> None:
-        """Start as many of the paths as there are slots, and the rest as slots come free."""
-        while paths:
-            admitted = await self._slots.acquire(self._options.rank, len(paths))
-            now, paths = paths[:admitted], paths[admitted:]
+    async def _admit(self, draws: Sequence[_Draw]) -> None:
+        """Start as many of the samples as there are slots, and the rest as slots come free."""
+        while draws:
+            admitted = await self._slots.acquire(self._options.rank, len(draws))
+            now, later = draws[:admitted], draws[admitted:]
             if self.overdue:
                 self._slots.release(admitted)
-                self._refuse_late(stream, [*now, *paths])
+                self._refuse_late(draws)
                 return
-            self._spawn(stream, self._generate(stream, now, sampling))
+            self._spawn(now, self._generate(now))
+            draws = later
 
-    def _refuse_late(self, stream: SampleStream, paths: Sequence[NodePath]) -> None:
+    def _refuse_late(self, draws: Sequence[_Draw]) -> None:
         self.late = True
-        for path in paths:
-            stream.refuse()
-            self.ledger.settle(self._entries[path], 0)
+        for draw in draws:
+            draw.stream.refuse()
+            self.ledger.settle(self._entries[draw.path], 0)
 
-    async def _generate(
-        self, stream: SampleStream, paths: Sequence[NodePath], sampling: Sampling
-    ) -> None:
-        """One call of the engine; holds a slot for each path until that one has ended."""
-        waiting = dict(enumerate(paths))
-        seeds = [self._seed(path) for path in paths]
+    async def _generate(self, draws: Sequence[_Draw]) -> None:
+        """One call of the engine; holds a slot for each sample until that one has ended."""
+        waiting = dict(enumerate(draws))
+        self.running += len(draws)
+        seeds = [self._seed(draw) for draw in draws]
         reason = "the engine ended without this sample"
         try:
             async with aclosing(
                 cast(
                     "AsyncGenerator[Completion, None]",
-                    self._engine.generate(stream.prefix, sampling, seeds),
+                    self._engine.generate(draws[0].prefix, draws[0].sampling, seeds),
                 )
             ) as completions:
                 async for completion in completions:
-                    path = waiting.pop(completion.index)
+                    draw = waiting.pop(completion.index)
                     self._slots.release()
-                    self._keep(stream, path, sampling, completion)
+                    self._keep(draw, completion)
         except (EngineError, OSError) as error:
             reason = str(error) or type(error).__name__
         finally:
             self._slots.release(len(waiting))
-        for path in waiting.values():
-            failed = Completion(0, "", "aborted", error=reason)
-            self._keep(stream, path, sampling, failed)
+        for draw in waiting.values():
+            self._keep(draw, Completion(0, "", "aborted", error=reason))
 
-    def _keep(
-        self, stream: SampleStream, path: NodePath, sampling: Sampling, completion: Completion
-    ) -> None:
-        self._log.put(self._key(stream, path, sampling), pack_completion(completion))
-        self._end(stream, path, sampling, completion)
+    def _keep(self, draw: _Draw, completion: Completion) -> None:
+        self.running -= 1
+        self._log.put(self._key(draw), pack_completion(completion))
+        self._end(draw, completion)
 
-    def _end(
-        self, stream: SampleStream, path: NodePath, sampling: Sampling, completion: Completion
-    ) -> None:
+    def _end(self, draw: _Draw, completion: Completion) -> None:
         """Grow the prefix, tell the ledger, hand the sample on."""
         failed = completion.error is not None
-        prefix = stream.prefix
+        stream, path, sampling = draw
+        prefix = draw.prefix
         for step in () if failed else steps.split(completion, self._options.separator):
             prefix = prefix.grow(step)
         cut = completion.ended == "length" and sampling.limit < stream.sampling.limit
         self.uncounted[path] = completion
-        stream.put(Sample(path, _parent(stream.prefix, path), prefix, completion, cut))
+        stream.put(Sample(path, _parent(draw.prefix, path), prefix, completion, cut))
         entry = self._entries[path]
         assert entry.granted is not None
         generated = completion.usage.generated
         if generated is None:  # not told: at worst all that was granted
             generated = 0 if failed else entry.granted
-        self.ledger.settle(entry, generated, _prompt_tokens(stream.prefix, completion))
+        self.ledger.settle(entry, generated, _prompt_tokens(draw.prefix, completion))
 
 
 def _prompt_tokens(prefix: Prefix, completion: Completion) -> int | None:

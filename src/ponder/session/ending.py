@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ponder.answers.base import AnswerKind
 from ponder.search.selection import SELECTORS, Aggregation, Ballot, aggregate
@@ -142,14 +142,17 @@ def ballot(candidate: Candidate, verifier: str | None, aggregation: Aggregation)
 def spent_of(
     nodes: Sequence[Node],
     samples: Iterable[Sample],
-    uncounted: Iterable[Completion],
+    uncounted: Collection[Completion] | None,
     parameters: int | None,
     seconds: float,
 ) -> Spent:
-    """The bill: counted nodes, and beside it what failed or came too late."""
+    """The bill: counted nodes, and beside it what failed or came too late.
+
+    `uncounted` is what ended without counting; None when something was ended midway.
+    """
     good = [node for node in nodes if node.error is None]
     failed = [node.tokens for node in nodes if node.error is not None]
-    late = [completion.usage.generated for completion in uncounted]
+    late = [completion.usage.generated for completion in uncounted or ()]
     generated, prompt = _total(n.tokens for n in good), _total(n.prompt_tokens for n in good)
     cached = _total(s.completion.usage.cached for s in samples if not s.failed)
     return Spent(
@@ -157,7 +160,7 @@ def spent_of(
         prompt=prompt,
         cached=cached,
         verifier=_total(node.verifier_tokens for node in nodes),
-        wasted=_total(count or 0 for count in (*failed, *late)),
+        wasted=None if uncounted is None else sum(count or 0 for count in (*failed, *late)),
         calls=len(nodes) + len(late),
         flops=_flops(parameters, generated, prompt, cached),
         seconds=seconds,

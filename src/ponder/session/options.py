@@ -21,6 +21,8 @@ class SessionOptions:
     """Splits whole solutions into the steps that verifiers score."""
     failures_from_log: bool = False
     """A replay answers recorded failures too; a resumed run tries them again."""
+    share: bool = True
+    """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
     rank: int = 0
     """The problem's number: lower ranks are served first."""
     clock: Callable[[], float] = time.monotonic

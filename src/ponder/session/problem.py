@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Literal, Self
@@ -11,7 +11,7 @@ from ponder.answers.base import AnswerKind
 from ponder.budget import Lane
 from ponder.engines.base import Engine
 from ponder.errors import UnsupportedError
-from ponder.session.base import Finish, Observer, Session
+from ponder.session.base import Finish, Observer, Samples, Session
 from ponder.session.billing import VerifierBill
 from ponder.session.drawing import Drawing
 from ponder.session.ending import candidates_of, chosen_of, node_of, nodes_of, spent_of, why
@@ -19,7 +19,7 @@ from ponder.session.options import SessionOptions
 from ponder.session.scoring import Scoring
 from ponder.session.slots import Slots
 from ponder.store.base import CallLog
-from ponder.trace import Decision, Trace
+from ponder.trace import Decision, Savings, Trace
 from ponder.types import NodePath, Prefix, Problem, Sample, Sampling, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo
 
@@ -46,6 +46,7 @@ class ProblemSession:
         self._answers = answers
         self._options = options or SessionOptions()
         self._observer = observer
+        self._slots = slots
         self._scoring = Scoring(problem, verifiers, log, self._options)
         self._drawing = Drawing(problem, engine, log, slots, self._options, self._counted)
         self._nodes: dict[bytes, list[NodePath]] = {}
@@ -81,15 +82,13 @@ class ProblemSession:
         """The budget refused a sample, or its time is over."""
         return self._drawing.ledger.refused or self._drawing.overdue
 
-    def sample(
-        self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
-    ) -> AsyncIterator[Sample]:
+    def sample(self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling) -> Samples:
         """Draw one sample a path, in order of completion; see `Session.sample`."""
         return self.sample_in(None, prefix, paths, sampling)
 
     def sample_in(
         self, lane: Lane | None, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
-    ) -> AsyncIterator[Sample]:
+    ) -> Samples:
         """The same for one part of the search.
 
         Raises UnsupportedError for steps from an engine that cannot continue a partial answer.
@@ -116,7 +115,8 @@ class ProblemSession:
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
         paths = {p.key: min(self._nodes.get(p.key, [()])) for p in prefixes}
-        scores = await self._scoring.score(prefixes)
+        with self._slots.unscored(len(prefixes)):
+            scores = await self._scoring.score(prefixes)
         for prefix in prefixes:
             self._charge(prefix, len(paths[prefix.key]))
             self._observe(self._nodes.get(prefix.key, ()))
@@ -147,6 +147,7 @@ class ProblemSession:
 
     async def finish(self, finish: Finish) -> Trace:
         """The trace of all that was counted; see `Session.finish`."""
+        self._drawing.discard(finish.surplus)
         samples = self._drawing.samples
         candidates = await candidates_of(finish, samples, self._scoring, self._answers)
         chosen = chosen_of(candidates, finish, self.verifiers)
@@ -164,16 +165,23 @@ class ProblemSession:
             spent=spent_of(
                 nodes,
                 samples.values(),
-                self._drawing.uncounted.values(),
+                None if self._drawing.running else self._drawing.uncounted.values(),
                 self._engine.capabilities.parameters,
                 self._options.clock() - self._started,
             ),
             selector=finish.selector,
-            stopped=self._stopped(),
+            stopped=self._stopped(finish),
             n=finish.n,
+            savings=Savings(
+                samples=finish.n - len(samples) if finish.settled else 0,
+                scores=self._scoring.shared,
+                prefixes=self._drawing.shared,
+            ),
         )
 
-    def _stopped(self) -> Literal["complete", "budget", "deadline"]:
+    def _stopped(self, finish: Finish) -> Literal["complete", "settled", "budget", "deadline"]:
+        if finish.settled:
+            return "settled"
         if self._drawing.late:
             return "deadline"
         return "budget" if self._drawing.ledger.refused else "complete"
@@ -209,8 +217,6 @@ class _Part:
         """The budget refused a sample of any part, or its time is over."""
         return self._session.exhausted
 
-    def sample(
-        self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
-    ) -> AsyncIterator[Sample]:
+    def sample(self, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling) -> Samples:
         """Draw samples in this part's place of the budget's order."""
         return self._session.sample_in(self._lane, prefix, paths, sampling)

@@ -27,6 +27,8 @@ class Scoring:
         options: SessionOptions,
     ) -> None:
         self.infos = tuple(verifier.info for verifier in verifiers)
+        self.shared = 0
+        """Prefixes that were not scored again because an equal one was."""
         self._problem = problem
         self._verifiers = verifiers
         self._log = log
@@ -47,9 +49,12 @@ class Scoring:
 
     async def _by(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
         name = verifier.info.name
-        new = {p.key: p for p in prefixes if (name, p.key) not in self._known}
+        unknown = [p for p in prefixes if (name, p.key) not in self._known]
+        distinct = {p.key: p for p in unknown}
+        new = list(distinct.values()) if self._options.share else unknown
+        self.shared += len(prefixes) - len(new)
         loop = asyncio.get_running_loop()
-        asked = {key: loop.create_future() for key in new}
+        asked = {key: loop.create_future() for key in distinct}
         self._known.update({(name, key): future for key, future in asked.items()})
         try:
             await self._ask(verifier, new, asked)
@@ -63,21 +68,22 @@ class Scoring:
     async def _ask(
         self,
         verifier: Verifier,
-        new: Mapping[bytes, Prefix],
+        new: Sequence[Prefix],
         asked: Mapping[bytes, asyncio.Future[Scores]],
     ) -> None:
         """Answer from the log, and the rest in one call of the verifier."""
-        keys = {key: self._key(verifier.info, prefix) for key, prefix in new.items()}
-        for key in new:
-            record = self._log.get(keys[key])
+        keys = {prefix.key: self._key(verifier.info, prefix) for prefix in new}
+        for key, named in keys.items():
+            record = self._log.get(named)
             if record and (self._options.failures_from_log or not record.failed):
                 asked[key].set_result(unpack_scores(record))
-        left = [prefix for key, prefix in new.items() if not asked[key].done()]
+        left = [prefix for prefix in new if not asked[prefix.key].done()]
         if not left:
             return
         for prefix, scores in zip(left, await self._call(verifier, left), strict=True):
-            self._log.put(keys[prefix.key], pack_scores(scores))
-            asked[prefix.key].set_result(scores)
+            if not asked[prefix.key].done():
+                self._log.put(keys[prefix.key], pack_scores(scores))
+                asked[prefix.key].set_result(scores)
 
     def _key(self, info: VerifierInfo, prefix: Prefix) -> CallKey:
         """Without a node: of equal prefixes, whichever comes first is scored for all."""

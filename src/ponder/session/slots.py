@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Final
 
 QUIET_SECONDS: Final = 1.0
 """Without a complaint of the server, before the limit grows by one again."""
+
+BACKLOG: Final = 4
+"""Prefixes a slot that may wait for a verifier before no further problem is opened."""
 
 _LAST: Final = sys.maxsize
 """The rank of the problems not yet open."""
@@ -31,6 +36,9 @@ class Slots:
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
         self._arrival = count()
         self._expected: dict[int, asyncio.Future[None]] = {}
+        self._unscored = 0
+        self._scored = asyncio.Event()
+        self._scored.set()
 
     @property
     def limit(self) -> int:
@@ -63,9 +71,30 @@ class Slots:
         self._serve()
 
     async def vacancy(self) -> None:
-        """Wait until a slot is free that no open problem wants."""
+        """Wait until a slot is free that no open problem wants, and verifiers are not behind."""
+        await self._scored.wait()
         await self.acquire(_LAST, 1)
         self.release()
+
+    @contextmanager
+    def unscored(self, count: int) -> Iterator[None]:
+        """So many prefixes wait for a verifier.
+
+        With a slow one the engine's slots come free faster than problems end: past `BACKLOG` a
+        slot no problem is opened, so that memory holds a bounded number of unscored samples.
+        """
+        self._wait_for_verifier(count)
+        try:
+            yield
+        finally:
+            self._wait_for_verifier(-count)
+
+    def _wait_for_verifier(self, more: int) -> None:
+        self._unscored += more
+        if self._unscored < BACKLOG * self._most:
+            self._scored.set()
+        else:
+            self._scored.clear()
 
     async def asked(self, rank: int, or_done: asyncio.Future[None]) -> None:
         """Wait until the problem of this rank first wants a slot, or is done without one."""

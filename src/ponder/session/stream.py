@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from ponder.types import NodePath, Prefix, Sample, Sampling
+from ponder.types import Prefix, Sample, Sampling
 
 
 class SampleStream:
@@ -23,13 +23,11 @@ class SampleStream:
     ) -> None:
         self.prefix = prefix
         self.sampling = sampling
-        self.ready: list[tuple[NodePath, int]] = []
-        """Granted and not yet started: path and grant in tokens."""
         self._left = paths
         self._counted = counted
         self._ended: asyncio.Queue[Sample | None] = asyncio.Queue()
-        self.tasks: set[asyncio.Task[None]] = set()
-        """Those that draw for this stream, and end with it."""
+        self.tasks: dict[asyncio.Task[None], Collection[SampleStream]] = {}
+        """Those that draw for this stream, each with all the streams that it draws for."""
         self.closed = False
 
     def __aiter__(self) -> SampleStream:
@@ -40,16 +38,18 @@ class SampleStream:
         while self._left > 0 and not self.closed:
             sample = await self._ended.get()
             self._left -= 1
-            if sample is not None:
+            if sample is not None and not self.closed:
                 self._counted(sample)
                 return sample
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End what still runs; the samples not yet yielded do not count."""
+        """End what still runs for this stream alone; samples not yet yielded do not count."""
         self.closed = True
-        for task in self.tasks:
-            task.cancel()
+        self._ended.put_nowait(None)  # wakes a reader, who sees that it is closed
+        for task, streams in self.tasks.items():
+            if all(stream.closed for stream in streams):
+                task.cancel()
         await asyncio.sleep(0)
 
     def put(self, sample: Sample) -> None:
