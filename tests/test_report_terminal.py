@@ -14,7 +14,7 @@ from ponder.report.progress import MethodsProgress
 from ponder.report.table import method_table, run_report
 from ponder.report.tree import TraceTree
 from ponder.report.view import RunView, method_row
-from ponder.trace import Node
+from ponder.trace import Node, Savings
 from tests.report_samples import HOSTILE, demo_runs, hostile_run, pool_run, search_run, search_trace
 
 
@@ -73,6 +73,19 @@ def test_a_long_text_is_cut_unless_asked_for_in_full() -> None:
     assert "line 39" not in tree(long)
     assert "… 28 more lines (--full shows them)" in tree(long)
     assert "line 39" in tree(long, full=True)
+
+
+def test_tree_says_why_it_ended_early_and_what_that_saved() -> None:
+    run = search_run()
+    early = replace(
+        run.traces[0], stopped="settled", savings=Savings(samples=9, scores=2, prefixes=0)
+    )
+    drawn = tree(replace(run, traces=(early,)), width=200)
+    assert "its answer was settled early" in drawn
+    assert "9 samples not drawn, 2 equal prefixes not scored again" in drawn
+    cut = replace(run.traces[0], stopped="budget")
+    assert "stopped by its budget" in tree(replace(run, traces=(cut,)), width=200)
+    assert "samples not drawn" not in tree(run, width=200)
 
 
 def test_a_deep_tree_still_leaves_room_for_text() -> None:

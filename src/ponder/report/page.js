@@ -183,7 +183,7 @@ function search(data, which) {
   const element = make("section", "search", make("h3", "", `How ${index.methods[which]} got there`));
   if (method.votes.length) element.append(votes(method));
   for (const note of method.notes) element.append(make("p", "why", note));
-  if (method.stopped !== "complete") element.append(make("p", "why", `stopped by its ${method.stopped}`));
+  if (method.ending) element.append(make("p", "why", method.ending));
   if (data.trees === null) {
     element.append(make("p", "absent", "The tree is left out to keep this page small; `ponder show` draws it."));
     return element;

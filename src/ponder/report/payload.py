@@ -11,6 +11,7 @@ from ponder.report.branches import Branch, branches, general_reasons, path_label
 from ponder.report.choice import groups
 from ponder.report.escape import clipped, visible
 from ponder.report.view import RunView
+from ponder.report.wording import ending
 from ponder.trace import Trace
 from ponder.types import Candidate, Example
 
@@ -92,7 +93,7 @@ def _method(column: Column, problem_id: str, shared: dict[str, int]) -> Json | N
         "answer": _or_none(trace.answer),
         "right": run.right(trace),
         "selector": trace.selector,
-        "stopped": trace.stopped,
+        "ending": ending(trace),
         "generated": trace.spent.generated,
         "verifier": trace.spent.verifier,
         "seconds": _finite(trace.spent.seconds),

@@ -12,7 +12,7 @@ from ponder.report.branches import STATE_WORDS, Branch, branches, general_reason
 from ponder.report.choice import groups
 from ponder.report.escape import clipped, visible
 from ponder.report.view import RunView
-from ponder.report.wording import count
+from ponder.report.wording import count, ending, savings
 from ponder.trace import Trace
 
 SHOWN_LINES = 12
@@ -155,5 +155,5 @@ def _bill(trace: Trace) -> str:
     parts = [f"{trace.strategy}, {trace.selector}", f"{spent.calls} samples"]
     parts += [f"{count(spent.generated)} generated", f"{count(spent.verifier)} verifier tokens"]
     parts += [f"{count(spent.seconds)} seconds"]
-    parts += [f"stopped by its {trace.stopped}"] if trace.stopped != "complete" else []
-    return " · ".join(parts)
+    parts += [ending(trace), savings(trace)]
+    return " · ".join(part for part in parts if part)

@@ -30,6 +30,8 @@ class LoadedRun:
     measured: Measured
     aggregation: Aggregation
     """How its step scores became one."""
+    study: Mapping[str, object]
+    """What decided its results."""
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -148,7 +150,7 @@ def load_run(
     )
     summary = Summary.model_validate(summarise(measured), extra="ignore")
     view = stored.view(name, stored.grades[measured.grades], summary, greedy=greedy)
-    return LoadedRun(view, measured, how)
+    return LoadedRun(view, measured, how, stored.study)
 
 
 def guiding(provenance: Mapping[str, object]) -> str | None:

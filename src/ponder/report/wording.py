@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ponder.trace import Trace
+
 
 def share(value: float | None) -> str:
     """0.475 as "47.5 %"."""
@@ -26,3 +28,20 @@ def count(value: float | None) -> str:
         if value >= size * 0.9995:
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
+
+
+def ending(trace: Trace) -> str:
+    """Why a search ended before it was complete; empty when it was."""
+    words = {"settled": "its answer was settled early", "complete": ""}
+    return words.get(trace.stopped, f"stopped by its {trace.stopped}")
+
+
+def savings(trace: Trace) -> str:
+    """The work that was not done; empty when nothing was saved."""
+    saved = trace.savings
+    counts = {
+        "samples not drawn": saved.samples,
+        "equal prefixes not scored again": saved.scores,
+        "samples in the call of an equal prefix": saved.prefixes,
+    }
+    return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
