@@ -1,0 +1,110 @@
+"""Many problems at once: nothing is lost, memory is bounded, and speed changes no trace."""
+
+from __future__ import annotations
+
+import random
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ponder.engines.scripted import Reply
+from ponder.runner import Job, run
+from ponder.session import Slots
+from ponder.store.run import RunStore
+from ponder.strategies.base import Strategy
+from ponder.strategies.beam_search import BeamSearch
+from ponder.strategies.dvts import DiverseVerifierTreeSearch
+from ponder.strategies.sample import RepeatedSampling
+from ponder.trace import Decision, Node, Trace
+from ponder.types import Example, Prefix, Problem, Sampling
+from tests.playing import World, drawn, reasons, tasks_left
+
+STEPS = Sampling(separator="\n\n")
+SLOTS = 32
+
+
+def fails_once_in_a_hundred(prefix: Prefix, seed: int) -> str | Reply:
+    said = reasons(prefix, seed)
+    failed = drawn("fail", prefix.key, seed).random() < 0.01
+    return Reply(said, error="out of memory") if failed else said
+
+
+@dataclass
+class Watch:
+    """Which problems are open, and what they hold while they are."""
+
+    open: set[str] = field(default_factory=set)
+    most_open: int = 0
+    ended: list[str] = field(default_factory=list)
+    begun_when_first_ended: int = 0
+    memory: list[int] = field(default_factory=list)
+    """The process's highest so far in kB, each time a problem ends."""
+
+    def on_node(self, problem_id: str, node: Node) -> None:
+        self.open.add(problem_id)
+        self.most_open = max(self.most_open, len(self.open))
+
+    def on_decision(self, problem_id: str, decision: Decision) -> None:
+        pass
+
+    def on_problem_done(self, problem_id: str, trace: Trace) -> None:
+        self.begun_when_first_ended = self.begun_when_first_ended or len(self.open)
+        self.open.discard(problem_id)
+        self.ended.append(problem_id)
+        self.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+async def digests(folder: Path, strategy: Strategy, problems: int, order: int) -> dict[str, str]:
+    """Solve so many problems with the latencies of `order`; what each did."""
+    world = World(order, fails_once_in_a_hundred, slots=SLOTS)
+    watch, slots, before = Watch(), Slots(SLOTS), tasks_left()
+    names = [f"p{number:04}" for number in range(problems)]
+    with RunStore.open(folder, study={}, host={}, recipe_toml="") as store:
+        store.add_examples([Example(Problem.ask("What is it?", name), "1") for name in names])
+        method = world.method(strategy)
+        await run([Job(Problem.ask("What is it?", n), method, store, watch) for n in names], slots)
+        assert sorted(watch.ended) == names
+        check_bounds(watch, problems)
+        assert (slots.free, world.engine.running) == (SLOTS, 0)
+        assert tasks_left() == before
+        failed = [node for trace in store.traces() for node in trace.nodes if node.error]
+        assert failed
+        return store.digests()
+
+
+def check_bounds(watch: Watch, problems: int) -> None:
+    """A problem is opened only while slots are free, so few are open however many there are."""
+    assert watch.most_open <= SLOTS
+    assert watch.begun_when_first_ended < problems
+    early = watch.memory[len(watch.memory) // 5]
+    assert watch.memory[-1] - early < 64 * 1024
+
+
+def sizes(strategies: Sequence[tuple[Strategy, int]]) -> list[object]:
+    """Each strategy with a small number of problems, and its full one for the long run."""
+    small = [(strategy, 12) for strategy, _ in strategies]
+    full = [pytest.param(*pair, marks=pytest.mark.long) for pair in strategies]
+    return [*small, *full]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "problems"),
+    sizes(
+        [
+            (RepeatedSampling(n=64, selector="weighted"), 1000),
+            (RepeatedSampling(n=64, stopping="exact", wave=8), 1000),
+            (BeamSearch(n=16, beam_width=4, sampling=STEPS), 200),
+            (DiverseVerifierTreeSearch(n=16, beam_width=4, sampling=STEPS), 200),
+        ]
+    ),
+)
+async def test_the_same_traces_at_any_speed(
+    tmp_path: Path, strategy: Strategy, problems: int
+) -> None:
+    still = await digests(tmp_path / "still", strategy, problems, order=0)
+    assert len(still) == problems
+    seed = random.Random(problems).randint(1, 1000)
+    assert await digests(tmp_path / "random", strategy, problems, order=seed) == still
