@@ -15,11 +15,11 @@ pytest.importorskip("transformers", reason="the extra `verifiers` is not install
 
 from safetensors.torch import load_file, save_file
 
+from ponder.backends.checkpoint import PIECES, SAMPLED, fingerprint
 from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
 from ponder.verifiers.reward_family import Read
-from ponder.verifiers.reward_identity import PIECES, SAMPLED, fingerprint
 from ponder.verifiers.reward_model import RewardModel
 from ponder.verifiers.reward_scores import score_at
 from tests.contracts.verifier_contract import CONTRACT, Check

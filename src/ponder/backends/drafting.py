@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ponder.backends.vocabulary import TextStream, Vocabulary
-from ponder.types import Ended
+from ponder.errors import EngineError
+from ponder.types import Ended, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,31 @@ class Ending:
     """Strings that end the solution and are cut off."""
     end_ids: Collection[int] = frozenset()
     """Tokens that end the text."""
+
+    @classmethod
+    def of(cls, sampling: Sampling, end_ids: Collection[int]) -> Ending:
+        """What `sampling` asks for, in a model that ends its texts with `end_ids`."""
+        whole = sampling.limit == sampling.max_tokens
+        return cls(
+            limit=sampling.limit,
+            at_limit="length" if whole else "step_length",
+            separator=sampling.separator,
+            stop=sampling.stop,
+            end_ids=end_ids,
+        )
+
+    def after(self, prompt: int, room: int) -> Ending:
+        """What ends a sample after `prompt` tokens in a sequence of `room` at most.
+
+        Raises EngineError where the prompt leaves no room.
+        """
+        left = room - prompt
+        if left < 1:
+            raise EngineError(
+                f"a prompt of {prompt} tokens leaves no room for an answer: "
+                f"the engine holds sequences of {room} tokens"
+            )
+        return self if self.limit <= left else replace(self, limit=left, at_limit="length")
 
 
 class Draft:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ponder.backends.checkpoint import json_object
 from ponder.backends.gguf import exported, precision
 from ponder.backends.gguf_header import GgufHeader, read_header
 from ponder.backends.models import default_model, file_sha256
@@ -74,8 +74,8 @@ def _folder(folder: Path) -> LocalModel:
             raise EngineError(f"{folder} holds openvino_model.xml but no {name}: export it again")
     files = [folder / "openvino_model.xml", folder / "openvino_model.bin"]
     digest = hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
-    context = _read_json(folder / "config.json").get("max_position_embeddings")
-    ended = _read_json(folder / "generation_config.json").get("eos_token_id")
+    context = json_object(folder / "config.json").get("max_position_embeddings")
+    ended = json_object(folder / "generation_config.json").get("eos_token_id")
     end_ids = ended if isinstance(ended, list) else [ended]
     return LocalModel(
         path=folder,
@@ -86,13 +86,3 @@ def _folder(folder: Path) -> LocalModel:
         end_ids=tuple(number for number in end_ids if isinstance(number, int)),
         parameters=None,
     )
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise EngineError(f"{path} is not JSON: {error}") from error
-    return content if isinstance(content, dict) else {}

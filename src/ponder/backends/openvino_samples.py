@@ -96,19 +96,14 @@ class Samples:
     def _ending(self, draw: Draw) -> Ending:
         """What ends the samples of a draw; EngineError if they cannot be drawn."""
         self._model.vocabulary.check(draw.ids)
-        room = self._model.opened.room - len(draw.ids)
-        if room < 1:
-            raise EngineError(
-                f"a prompt of {len(draw.ids)} tokens leaves no room for an answer: "
-                f"the engine holds sequences of {self._model.opened.room} tokens"
-            )
-        return Ending(
-            limit=min(draw.limit, room),
-            at_limit=draw.at_limit if draw.limit <= room else "length",
+        ending = Ending(
+            limit=draw.limit,
+            at_limit=draw.at_limit,
             separator=draw.separator,
             stop=draw.stop,
             end_ids=frozenset(self._model.opened.end_ids),
         )
+        return ending.after(len(draw.ids), self._model.opened.room)
 
     def _admit(self) -> None:
         """Start waiting samples, oldest first, while there are slots and room in the cache."""

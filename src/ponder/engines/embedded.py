@@ -14,8 +14,9 @@ from ponder.backends.models import silent
 from ponder.backends.openvino_messages import Draw, Drawn, Settings
 from ponder.backends.openvino_process import OpenVinoProcess
 from ponder.engines.base import Capabilities
+from ponder.engines.prefix_ids import PrefixIds, prefix_ids
 from ponder.errors import EngineError, MissingExtraError, UsageError
-from ponder.types import Completion, Message, Prefix, Sampling, Step, Usage
+from ponder.types import Completion, Message, Prefix, Sampling, Usage
 
 _RENDERED_KEPT = 1024
 """Conversations whose rendered form is kept."""
@@ -26,13 +27,6 @@ class Rendered(NamedTuple):
 
     text: str
     ids: tuple[int, ...]
-
-
-class _Prompt(NamedTuple):
-    ids: tuple[int, ...]
-    start: int
-    """Where in `ids` the steps begin."""
-    retokenised: bool
 
 
 class EmbeddedEngine:
@@ -151,20 +145,11 @@ class EmbeddedEngine:
         text, ids = await self._process.ask("render", turns)
         return Rendered(text, tuple(ids))
 
-    async def _prompt(self, prefix: Prefix) -> _Prompt:
-        ids = list((await self.render(prefix.messages)).ids)
-        start, retokenised = len(ids), False
-        for step in prefix.steps:
-            own = self._own_ids(step)
-            retokenised = retokenised or own is None
-            ids += await self.encode(step.text) if own is None else own
-        return _Prompt(tuple(ids), start, retokenised)
+    async def _prompt(self, prefix: Prefix) -> PrefixIds:
+        opening = (await self.render(prefix.messages)).ids
+        return await prefix_ids(opening, prefix, self._capabilities.tokenizer, self.encode)
 
-    def _own_ids(self, step: Step) -> tuple[int, ...] | None:
-        same = step.tokenizer == self._capabilities.tokenizer
-        return step.token_ids if same else None
-
-    def _draw(self, prompt: _Prompt, sampling: Sampling, seeds: Sequence[int]) -> Draw:
+    def _draw(self, prompt: PrefixIds, sampling: Sampling, seeds: Sequence[int]) -> Draw:
         whole = sampling.limit == sampling.max_tokens
         return Draw(
             call=self._process.number(),

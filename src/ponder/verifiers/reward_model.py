@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from ponder.backends.checkpoint import fingerprint
 from ponder.backends.prefix_tree import Outputs
 from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import MissingExtraError, UsageError, VerifierError
@@ -19,7 +20,6 @@ from ponder.verifiers.reading import filled
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
-from ponder.verifiers.reward_identity import fingerprint
 from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, open_parts
 from ponder.verifiers.reward_scores import START, score_at
 

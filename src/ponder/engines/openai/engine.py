@@ -11,9 +11,9 @@ from pathlib import Path
 from ponder.backends.http import HttpClient
 from ponder.backends.http_access import api_url
 from ponder.engines.base import Capabilities
+from ponder.engines.merging import merged
 from ponder.engines.openai.abilities import Abilities, digest
 from ponder.engines.openai.drawing import draw
-from ponder.engines.openai.merging import merged
 from ponder.engines.openai.probes import abilities_of
 from ponder.engines.openai.reader import Reader
 from ponder.engines.openai.requests import Prompt, request_body

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from ponder.engines.openai.requests import Prompt
 from ponder.engines.openai.templates import Opening, Template, Tokenizer
-from ponder.types import Message, Prefix, Step
+from ponder.engines.prefix_ids import has_foreign_ids, prefix_ids
+from ponder.types import Message, Prefix
 
 REMEMBERED = 1024
 """Conversations that are kept rendered: a problem is rendered once, not once a step."""
@@ -57,24 +58,8 @@ class IdPrompts:
         opening = await self._openings.of(prefix.messages)
         if isinstance(opening, str):
             opening = await self._tokenizer.ids(opening, opening=True)
-        ids = list(opening)
-        for step in prefix.steps:
-            ids += await self._ids(step)
-        retokenised = has_foreign_ids(prefix, self._fingerprint)
-        return Prompt.of_ids(ids, retokenised=retokenised)
-
-    async def _ids(self, step: Step) -> tuple[int, ...]:
-        if step.token_ids is not None and step.tokenizer == self._fingerprint:
-            return step.token_ids
-        return await self._tokenizer.ids(step.text)
-
-
-def has_foreign_ids(prefix: Prefix, fingerprint: str | None) -> bool:
-    """Whether a step has ids, of another tokenizer, that cannot be handed over."""
-    return any(
-        step.token_ids is not None and (fingerprint is None or step.tokenizer != fingerprint)
-        for step in prefix.steps
-    )
+        found = await prefix_ids(opening, prefix, self._fingerprint, self._tokenizer.ids)
+        return Prompt.of_ids(found.ids, retokenised=found.retokenised)
 
 
 class _Openings:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ponder.backends.checkpoint_text import PINNED
 from ponder.backends.http import HttpClient, JsonObject
 from ponder.backends.http_errors import RequestError
 from ponder.errors import MissingExtraError, UsageError
@@ -15,10 +16,6 @@ from ponder.types import Message
 
 Opening = str | tuple[int, ...]
 """A rendered conversation: text without the tokenizer's own first token, or token ids."""
-
-PINNED = {"date_string": "26 Jul 2024"}
-"""Llama 3's templates print today's date otherwise, and no run could be repeated tomorrow."""
-
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

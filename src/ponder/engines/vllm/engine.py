@@ -1,0 +1,161 @@
+"""The `vllm` engine: vLLM's asynchronous engine, token ids in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import lru_cache
+from itertools import count
+from typing import Any
+from zlib import crc32
+
+from ponder.backends.drafting import Draft, Ending
+from ponder.backends.models import silent
+from ponder.engines.base import Capabilities
+from ponder.engines.merging import merged
+from ponder.engines.prefix_ids import prefix_ids
+from ponder.engines.vllm.loading import check_installed, end, load
+from ponder.engines.vllm.model import LoadedModel, describe
+from ponder.engines.vllm.options import VllmOptions
+from ponder.engines.vllm.sample import Following, Prompt, parameters
+from ponder.engines.vllm.stops import SeparatorTokens
+from ponder.errors import EngineError, PonderError, UsageError
+from ponder.types import Completion, Message, Prefix, Sampling, Usage
+
+_RENDERED_KEPT = 1024
+"""Conversations whose token ids are kept."""
+
+
+class VllmEngine:
+    """Continuous batching with prefix caching in vLLM. Open it with `open`.
+
+    vLLM runs in processes of its own and is spoken to from the event loop that the engine was
+    opened in. Samples of one prefix share its cache blocks from the moment that the first of them
+    is scheduled, so their prompt is computed once, but for the tokens after its last whole block.
+    """
+
+    def __init__(self, llm: Any, model: LoadedModel) -> None:
+        self.overdrawn = 0
+        """Tokens that vLLM drew beyond the ends of samples: it learns of an end that lies over
+        two tokens after the fact. They are in no `Usage`."""
+        self._llm = llm
+        self._model = model
+        self._numbers = count()
+        self._separators = SeparatorTokens(model.text.vocabulary)
+        self._opening = lru_cache(_RENDERED_KEPT)(self._rendered_ids)
+
+    @classmethod
+    async def open(
+        cls,
+        model: str | None,
+        options: VllmOptions = VllmOptions(),
+        announce: Callable[[str], None] = silent,
+    ) -> VllmEngine:
+        """Load a folder of a checkpoint, or a model on the hub by its name.
+
+        Takes a minute or more, which `announce` is told. Raises UsageError, MissingExtraError or
+        EngineError.
+        """
+        if model is None:
+            raise UsageError("the engine `vllm` needs a `model`: a folder, or a name on the hub")
+        check_installed()
+        announce(f"loading {model} into vLLM, which takes a minute or more")
+        llm = await asyncio.to_thread(load, model, options)
+        try:
+            return cls(llm, await asyncio.to_thread(describe, llm, model, options))
+        except BaseException:
+            await asyncio.to_thread(end, llm)
+            raise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine is and can do."""
+        return self._model.capabilities
+
+    async def generate(
+        self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        """One completion a seed, each yielded as it ends; see `Engine.generate`."""
+        try:
+            prompt = await self._prompt(prefix, sampling)
+        except PonderError as error:
+            for index in range(len(seeds)):
+                yield Completion(index, "", "aborted", Usage(generated=0), error=str(error))
+            return
+        rank = self._rank(prefix)
+        samples = [
+            self._sample(prompt, index, parameters(sampling, prompt, seed), rank)
+            for index, seed in enumerate(seeds)
+        ]
+        async with aclosing(merged(samples)) as completions:
+            async for completion in completions:
+                yield completion
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The conversation by the model's template, up to where its answer begins."""
+        return self._model.text.render(messages)
+
+    async def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of `text`, nothing added."""
+        return self._model.text.encode(text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of `token_ids`, control tokens left out."""
+        return self._model.text.vocabulary.text(token_ids)
+
+    async def running(self) -> int:
+        """Requests that have not ended; at least 1 while vLLM's own scheduler has any."""
+        if self._llm is None:
+            return 0
+        busy = await self._llm.engine_core.call_utility_async("has_work")
+        held: int = self._llm.output_processor.get_num_unfinished_requests()
+        return max(held, int(busy))
+
+    async def aclose(self) -> None:
+        """End vLLM's processes; a second call does nothing."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            await asyncio.to_thread(end, llm)
+
+    def _rendered_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        return self._model.text.encode(self.render(messages))
+
+    async def _prompt(self, prefix: Prefix, sampling: Sampling) -> Prompt:
+        """Raises PonderError for what vLLM must not be sent."""
+        if self._llm is None:
+            raise EngineError("the engine is closed")
+        vocabulary, fingerprint = self._model.text.vocabulary, self.capabilities.tokenizer
+        opening = self._opening(prefix.messages)
+        ids, start, retokenised = await prefix_ids(opening, prefix, fingerprint, self.encode)
+        vocabulary.check(ids)
+        ending = Ending.of(sampling, self._model.end_ids).after(len(ids), self._model.room)
+        stop_ids = self._separators.of(sampling.separator)
+        return Prompt(ids, ending, stop_ids, vocabulary.unfinished(ids[start:]), retokenised)
+
+    def _rank(self, prefix: Prefix) -> int | None:
+        """Which copy of the model solves this problem, so that it finds its prefixes there."""
+        copies = self._model.copies
+        return crc32(prefix.problem.id.encode()) % copies if copies > 1 else None
+
+    async def _sample(
+        self, prompt: Prompt, index: int, sampling: Any, rank: int | None
+    ) -> AsyncGenerator[Completion, None]:
+        from vllm.exceptions import VLLMError
+        from vllm.inputs import tokens_input
+
+        draft = Draft(self._model.text.vocabulary, prompt.ending, prompt.carried)
+        following = Following(index, prompt, draft)
+        outputs = self._llm.generate(
+            tokens_input(list(prompt.ids)),
+            sampling,
+            f"ponder-{next(self._numbers)}",
+            data_parallel_rank=rank,
+        )
+        try:
+            error = await following.to_its_end(outputs)
+        except VLLMError as failure:
+            error = f"vLLM failed: {failure}"
+        finally:
+            self.overdrawn += following.overdrawn
+        yield following.completion(self.capabilities.tokenizer, error)
