@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.compare import compare_runs
 from ponder.cli.demo import demo
 from ponder.cli.doctor import doctor
 from ponder.cli.eval_verifier import eval_verifier
@@ -42,6 +43,7 @@ app.command()(score)
 app.command()(eval_verifier)
 app.command()(grade)
 app.command()(report)
+app.command("compare")(compare_runs)
 app.command()(label)
 app.command()(train_verifier)
 app.command("import")(import_)

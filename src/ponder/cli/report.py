@@ -10,9 +10,10 @@ import typer
 
 from ponder.cli.terminal import output, print_json, working
 from ponder.evals.refinement import changes
+from ponder.evals.repeats import seed_spreads
 from ponder.evals.summary import join, summarise
 from ponder.report.page import write_page
-from ponder.report.table import method_table, run_report, warning_lines
+from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
 from ponder.search.selection import Aggregation
@@ -65,7 +66,7 @@ def numbers_of(found: Sequence[LoadedRun]) -> object:
     """The report of one run, or of several joined; of a refined run also what refining changed."""
     if len(found) == 1:
         return {**summarise(found[0].measured), **_refined(found[0])}
-    return join([run.measured for run in found])
+    return join([run.measured for run in found], [run.study for run in found])
 
 
 def _refined(run: LoadedRun) -> dict[str, object]:
@@ -90,6 +91,8 @@ def show_tables(found: Sequence[LoadedRun], title: str = "") -> None:
     else:
         console.print(method_table([method_row(run.view) for run in found], title))
         console.print(warning_lines([run.view for run in found]))
+        groups = seed_spreads([run.measured for run in found], [run.study for run in found])
+        console.print(repeat_lines(groups, [run.view for run in found]))
     for run in found:
         if run.view.strategy == SelfRefine.name:
             console.print(_refined_line(run), markup=False, soft_wrap=True)

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from ponder.errors import UsageError
 
+_SAME = 1e-9
+"""Values that differ by no more are equal but for rounding."""
+
 
 class Interval(NamedTuple):
     """A mean over problems and how well they determine it."""
@@ -36,16 +39,18 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Wilson's interval at the effective number of problems, p (1 - p) / variance of the mean. For
     values of 0 and 1 that is their count, and the interval is Wilson's own; values between, such
-    as expected accuracies, vary less and count for more. The variance includes one more problem as
-    uncertain as p allows, p (1 - p), so that the width is never zero: not at 0 or 1, nor for
-    problems that happen to agree.
+    as expected accuracies, vary less and count for more. The variance includes one more problem,
+    as far from the mean as the farthest is, but with a variance of at most p (1 - p), so that the
+    width is never zero: not at 0 or 1, nor for problems that happen to agree.
     """
     count = len(values)
     if not count:
         raise UsageError("there are no problems to take a mean over")
     mean = min(max(fmean(values), 0.0), 1.0)
     most = mean * (1 - mean)
-    variance = (count * pvariance(values, mean) + most) / (count + 1)
+    farthest = max(abs(value - mean) for value in values)
+    one_more = min(farthest**2, most) if farthest > _SAME else most
+    variance = (count * pvariance(values, mean) + one_more) / (count + 1)
     effective = count * most / variance if variance > 0 else count
     low, high = _wilson(mean, effective, NormalDist().inv_cdf((1 + level) / 2))
     stderr = stdev(values) / math.sqrt(count) if count > 1 else math.sqrt(most)
@@ -68,17 +73,41 @@ def paired_difference(
     """How much better `first` is than `second`: values in [0, 1] by problem id, the same problems.
 
     The interval is that of Bonett and Price (2012) for paired proportions: two problems are added,
-    one that only the first method solves and one that only the second does. It is defined for
-    values between 0 and 1 too, and its width is never zero. Raises UsageError when the problems
-    differ or there are none.
+    one that only the first method solves and one that only the second does, so that its width is
+    never zero. For values between 0 and 1 they differ as much as the problems do that differ.
+    Raises UsageError when the problems differ or there are none.
+    """
+    differences = differences_of(first, second)
+    padded = _padded(differences)
+    centre = fmean(padded)
+    half = NormalDist().inv_cdf((1 + level) / 2) * padded_stderr(differences)
+    return Difference(fmean(differences), max(centre - half, -1.0), min(centre + half, 1.0))
+
+
+def differences_of(first: Mapping[str, float], second: Mapping[str, float]) -> list[float]:
+    """First minus second by problem, in the first one's order.
+
+    Raises UsageError when the problems differ or there are none.
     """
     lone = sorted(first.keys() ^ second.keys())
     if lone:
         raise UsageError(f"a paired difference needs the same problems: only one has {lone[0]!r}")
-    differences = [value - second[problem] for problem, value in first.items()]
-    if not differences:
+    if not first:
         raise UsageError("there are no problems to compare")
-    padded = [*differences, 1.0, -1.0]
-    centre = fmean(padded)
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(pvariance(padded) / len(padded))
-    return Difference(fmean(differences), max(centre - half, -1.0), min(centre + half, 1.0))
+    return [value - second[problem] for problem, value in first.items()]
+
+
+def padded_stderr(differences: Sequence[float]) -> float:
+    """Standard error of the mean difference with the two added problems; above 0."""
+    padded = _padded(differences)
+    return math.sqrt(pvariance(padded) / len(padded))
+
+
+def _padded(differences: Sequence[float]) -> list[float]:
+    """The differences and two more, one each way.
+
+    They are as large as those that are not 0 (root mean square); 1 where all are 0.
+    """
+    squares = [value**2 for value in differences if abs(value) > _SAME]
+    added = math.sqrt(fmean(squares)) if squares else 1.0
+    return [*differences, added, -added]

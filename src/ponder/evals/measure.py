@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ponder.errors import UsageError
 from ponder.evals import curves
 from ponder.evals.graded import Estimate, GradedProblem
 from ponder.evals.outcomes import (
@@ -57,6 +58,34 @@ class Measured:
     """Share of candidates that reached their token limit."""
     unanswered: float
     """Share of candidates without an answer."""
+
+    @property
+    def sampled(self) -> bool:
+        """Its candidates are independent samples: there is a curve."""
+        return all(problem.exchangeable for problem in self.problems)
+
+    def at(self, selector: str, n: int | None = None) -> tuple[int, At]:
+        """N, by default the largest, and what was found there.
+
+        Raises UsageError, with the reason, for a selector or an N that the candidates do not allow.
+        """
+        points = self.points.get(selector)
+        if not points:
+            known = ", ".join(self.points) if any(self.points.values()) else "there are none"
+            raise UsageError(f"no figures for the selector {selector!r} (known: {known})")
+        largest = max(points)
+        n = largest if n is None else n
+        if n in points:
+            return n, points[n]
+        if not self.sampled:
+            raise UsageError(
+                f"the candidates come from a search, which has one N, {largest}: "
+                f"run it again for N = {n}"
+            )
+        if not 1 <= n <= largest:
+            raise UsageError(f"N must be 1 to {largest}, the samples of a problem, got {n}")
+        estimates = curves.expected(self.problems, selector, n)
+        return n, At(estimates, curves.subset_tokens(self.problems, n))
 
 
 def measure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypedDict
 
@@ -11,6 +11,7 @@ from ponder.evals.graded import Estimate
 from ponder.evals.intervals import mean_interval
 from ponder.evals.measure import At, Measured
 from ponder.evals.outcomes import Grader
+from ponder.evals.repeats import Repeats, seed_spreads
 
 
 class Point(TypedDict):
@@ -45,6 +46,8 @@ class JoinedReport(TypedDict):
     schema: Literal[1]
     runs: list[RunReport]
     joined: dict[str, dict[str, Point]]
+    repeats: list[Repeats]
+    """The spread between seeds of runs that differ by their seed alone."""
 
 
 def summarise(run: Measured) -> RunReport:
@@ -67,11 +70,11 @@ def summarise(run: Measured) -> RunReport:
     }
 
 
-def join(runs: Sequence[Measured]) -> JoinedReport:
-    """Several runs' reports and their joined curves.
+def join(runs: Sequence[Measured], studies: Sequence[Mapping[str, object]] = ()) -> JoinedReport:
+    """Several runs' reports, their joined curves, and the spread between seeds.
 
     Runs that share an N are repetitions: each problem counts with its mean over them, so that the
-    problem stays the unit of the interval.
+    problem stays the unit of the interval. `studies` say what decided each run.
     """
     ats: dict[str, dict[int, list[At]]] = {}
     for run in runs:
@@ -79,10 +82,15 @@ def join(runs: Sequence[Measured]) -> JoinedReport:
             for n, at in points.items():
                 ats.setdefault(selector, {}).setdefault(n, []).append(at)
     joined = {
-        selector: {str(n): point(_mean(points[n])) for n in sorted(points)}
+        selector: {str(n): point(mean_at(points[n])) for n in sorted(points)}
         for selector, points in ats.items()
     }
-    return {"schema": 1, "runs": [summarise(run) for run in runs], "joined": joined}
+    return {
+        "schema": 1,
+        "runs": [summarise(run) for run in runs],
+        "joined": joined,
+        "repeats": seed_spreads(runs, studies),
+    }
 
 
 def point(at: At) -> Point:
@@ -100,7 +108,7 @@ def point(at: At) -> Point:
     }
 
 
-def _mean(ats: Sequence[At]) -> At:
+def mean_at(ats: Sequence[At]) -> At:
     """Each problem's mean over the runs that have it."""
     names = list(dict.fromkeys(name for at in ats for name in at.estimates))
     return At(

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ponder.evals.repeats import Repeats
 from ponder.report.escape import visible
 from ponder.report.view import (
     SELECTOR_LABELS,
@@ -68,6 +69,24 @@ def warning_lines(runs: Sequence[RunView]) -> RenderableType:
         return Group()
     limit = f"(more than {WARNING_SHARE:.0%} of samples: the comparison may be ruined)"
     return Text("\n".join([*lines, limit]), style="yellow")
+
+
+def repeat_lines(groups: Sequence[Repeats], runs: Sequence[RunView]) -> RenderableType:
+    """How far the accuracy of equal runs of other seeds lies apart, a line a method."""
+    return Group(*(_repeat_line(group, runs[group["runs"][0]]) for group in groups))
+
+
+def _repeat_line(group: Repeats, first: RunView) -> Text:
+    points = group["spread"].get(first.selector, {})
+    if not points:
+        return Text(f"{visible(first.name)}: its seeds have no N in common")
+    n, spread = max(points.items(), key=lambda item: int(item[0]))
+    label = SELECTOR_LABELS.get(first.selector, first.selector)
+    return Text(
+        f"{visible(first.name)}, {label} at N = {n} between {spread['runs']} seeds: "
+        f"{share(spread['mean'])}, standard deviation {spread['stdev'] * 100:.1f} points, "
+        f"{interval(spread['lowest'], spread['highest'])}"
+    )
 
 
 def headed(title: str, heads: Sequence[str]) -> Table:
