@@ -83,23 +83,24 @@ def check_bounds(watch: Watch, problems: int) -> None:
     assert watch.memory[-1] - early < 64 * 1024
 
 
-def sizes(strategies: Sequence[tuple[Strategy, int]]) -> list[object]:
-    """Each strategy with a small number of problems, and its full one for the long run."""
-    small = [(strategy, 12) for strategy, _ in strategies]
-    full = [pytest.param(*pair, marks=pytest.mark.long) for pair in strategies]
-    return [*small, *full]
+STRATEGIES: Sequence[tuple[Strategy, int]] = (
+    (RepeatedSampling(n=8, selector="weighted"), 40),
+    (RepeatedSampling(n=16, stopping="exact", wave=4), 40),
+    (BeamSearch(n=8, beam_width=4, sampling=STEPS), 40),
+    (DiverseVerifierTreeSearch(n=8, beam_width=4, sampling=STEPS), 40),
+)
+FULL: Sequence[tuple[Strategy, int]] = (
+    (RepeatedSampling(n=64, selector="weighted"), 1000),
+    (RepeatedSampling(n=64, stopping="exact", wave=8), 1000),
+    (BeamSearch(n=64, beam_width=4, sampling=STEPS), 200),
+    (DiverseVerifierTreeSearch(n=64, beam_width=4, sampling=STEPS), 200),
+)
 
 
 @pytest.mark.parametrize(
     ("strategy", "problems"),
-    sizes(
-        [
-            (RepeatedSampling(n=64, selector="weighted"), 1000),
-            (RepeatedSampling(n=64, stopping="exact", wave=8), 1000),
-            (BeamSearch(n=16, beam_width=4, sampling=STEPS), 200),
-            (DiverseVerifierTreeSearch(n=16, beam_width=4, sampling=STEPS), 200),
-        ]
-    ),
+    [*STRATEGIES, *(pytest.param(*size, marks=pytest.mark.long) for size in FULL)],
+    ids=lambda value: f"{value}" if isinstance(value, int) else f"{value.name}-{value.n}",
 )
 async def test_the_same_traces_at_any_speed(
     tmp_path: Path, strategy: Strategy, problems: int
