@@ -53,6 +53,15 @@ def load(
     return loaded, folder
 
 
+def bound_memory(device: str | None, share: float | None) -> None:
+    """Keep this program within a share of a GPU's memory; nothing where no GPU is used."""
+    import torch
+
+    if share is not None and device != "cpu" and torch.cuda.is_available():
+        gpu = None if device in (None, "auto") else torch.device(device).index
+        torch.cuda.set_per_process_memory_fraction(share, gpu)
+
+
 def refuse_unhonoured(config: Any) -> None:
     """Raise VerifierError for what a text model's config asks for and trees do not honour."""
     for kind in getattr(config, "layer_types", None) or ():

@@ -25,7 +25,7 @@ def run(
         Path | None, typer.Argument(help="A recipe; the options below replace its values.")
     ] = None,
     folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
-    engine: Annotated[str | None, typer.Option(help="embedded, openai or scripted.")] = None,
+    engine: Annotated[str | None, typer.Option(help="embedded, openai, vllm or scripted.")] = None,
     model: Annotated[str | None, typer.Option(help="A file, a folder or a name.")] = None,
     strategy: Annotated[
         str | None, typer.Option(help="sample, beam_search, dvts or self_refine.")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ponder.budget import Budget
 from ponder.errors import UsageError
+from ponder.recipes.vllm import VllmHost, VllmStudy
 from ponder.search.selection import Aggregation
 from ponder.types import Sampling
 
@@ -52,7 +53,7 @@ class Study(_Table):
 
     dataset: str = ""
     """A file, or the name of a data set."""
-    engine: Literal["embedded", "openai", "scripted"] = "embedded"
+    engine: Literal["embedded", "openai", "scripted", "vllm"] = "embedded"
     model: str | None = None
     """A file, a folder, or a name that the engine knows; None is the engine's own default."""
     strategy: str = "sample"
@@ -68,8 +69,9 @@ class Study(_Table):
     """Our field names to the data set's: `{problem = "question"}`."""
     prompt: str = "plain"
     """A prompt that ships, or a file."""
-    answer: str = "math"
-    """What an answer is: math, choice or text."""
+    answer: str | None = None
+    """What an answer is: math, choice, text, exact, reasoning-gym, or `module:function`, which
+    says of an answer and its example whether it is right. None: what the data set says."""
     selector: str | None = None
     """None: the strategy's own."""
     aggregation: Aggregation | None = None
@@ -84,6 +86,9 @@ class Study(_Table):
     verifier_knobs: dict[str, Knob | dict[str, Knob]] = {}
     """The verifier's knobs, by their names; for `mix`, by verifier name its weight, or a table of
     `weight` and that verifier's knobs."""
+
+    vllm: Annotated[VllmStudy, Field(exclude_if=VllmStudy().__eq__)] = VllmStudy()
+    """Of the engine `vllm`; not written down where nothing is set."""
 
     @field_validator("budget")
     @classmethod
@@ -118,6 +123,8 @@ class Host(_Table):
     """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
     chat_template: str | None = None
     """A Jinja template, or a file of one, for a server that does not tell its own."""
+    vllm: Annotated[VllmHost, Field(exclude_if=VllmHost().__eq__)] = VllmHost()
+    """Of the engine `vllm`."""
 
 
 class Recipe(_Table):

@@ -12,6 +12,7 @@ from ponder.engines.base import Engine
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
 from ponder.recipes.recipe import Host, Recipe, Study
+from ponder.recipes.vllm import open_vllm
 from ponder.search.selection import SELECTORS
 from ponder.strategies.base import Strategy
 from ponder.strategies.beam_search import BeamSearch
@@ -124,6 +125,8 @@ async def open_engine(
         return ScriptedEngine(_script(study.model), slots=host.slots or 64)
     if study.engine == "openai":
         return await _open_openai(study, host, on_busy)
+    if study.engine == "vllm":
+        return await open_vllm(recipe, announce)
     from ponder.engines.embedded import EmbeddedEngine
 
     return await EmbeddedEngine.open(

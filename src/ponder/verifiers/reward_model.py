@@ -46,6 +46,8 @@ class RewardModel:
     tokens_a_pass: int = 4096
     """The most tokens in one pass of the model."""
     name: str = "reward-model"
+    memory_share: float | None = None
+    """Of the GPU's memory that this program may take, beside an engine there; None: no bound."""
     _family: Family = field(init=False, repr=False)
     _identity: str = field(init=False, repr=False)
     _parts: OpenedOnce[RewardParts] = field(init=False, repr=False, compare=False)
@@ -55,6 +57,10 @@ class RewardModel:
             raise UsageError(f"`cache_gb` must be over 0, got {self.cache_gb}")
         if self.tokens_a_pass < 1:
             raise UsageError(f"`tokens_a_pass` must be at least 1, got {self.tokens_a_pass}")
+        if self.memory_share is not None and not 0 < self.memory_share <= 1:
+            raise UsageError(
+                f"`memory_share` must be over 0 and at most 1, got {self.memory_share}"
+            )
         if self.dtype not in (None, *DTYPES):
             raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
         for package in ("torch", "transformers"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, get_args
 
+from ponder.backends.torch_loading import bound_memory
 from ponder.backends.torch_readouts import Classes, LabelLogits, LinearHead, Readout
 from ponder.backends.torch_trees import TorchTrees
 from ponder.backends.tree_reader import TreeReader
@@ -37,6 +38,8 @@ class Settings(Protocol):
     @property
     def cache_gb(self) -> float: ...
     @property
+    def memory_share(self) -> float | None: ...
+    @property
     def tokens_a_pass(self) -> int: ...
 
 
@@ -44,6 +47,7 @@ def open_parts(settings: Settings, family: Family) -> RewardParts:
     """Load tokenizer and weights; takes seconds to minutes. Raises VerifierError."""
     tokenizer = open_tokenizer(settings.model)
     written = RewardFormat(family, tokenizer, _pad_id(settings.model, family))
+    bound_memory(settings.device, settings.memory_share)
     trees = TorchTrees.open(
         settings.model, _readout(family, written), device=settings.device, dtype=settings.dtype
     )
