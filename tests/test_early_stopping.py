@@ -12,7 +12,8 @@ from ponder.engines.replay import ReplayEngine
 from ponder.errors import UsageError
 from ponder.evals.outcomes import is_exchangeable
 from ponder.runner import Job, Method, replay, run
-from ponder.session import SessionOptions, Slots
+from ponder.session import ProblemSession, SessionOptions, Slots
+from ponder.store.log import MemoryCallLog
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.strategies.beam_search import BeamSearch
@@ -238,9 +239,6 @@ async def test_equal_prefixes_are_drawn_from_together_and_scored_once(
 
 
 async def test_a_stream_that_is_closed_leaves_the_others_of_its_call_alone() -> None:
-    from ponder.session import ProblemSession
-    from ponder.store.log import MemoryCallLog
-
     world = World()
     world.engine._latency = lambda _prefix, _seed: 0.01
     slots = Slots(8)
@@ -256,6 +254,20 @@ async def test_a_stream_that_is_closed_leaves_the_others_of_its_call_alone() -> 
         assert [sample.path async for sample in second] == [(2,)]
         assert [sample async for sample in first] == []
     assert slots.free == 8
+
+
+async def test_a_call_that_is_ended_before_it_begins_gives_its_slots_back() -> None:
+    """Its task is made, and cancelled before its first step."""
+    world, slots = World(), Slots(8)
+    kinds = PlainAnswers()
+    async with ProblemSession(PROBLEM, world.engine, (), kinds, MemoryCallLog(), slots) as session:
+        samples = session.sample(Prefix.root(PROBLEM), [(0,), (1,)], Sampling())
+        for _ in range(2):  # the grant, the slots
+            await asyncio.sleep(0)
+        assert slots.free == 6
+        await samples.aclose()
+    assert slots.free == 8
+    assert world.engine.calls == 0
 
 
 async def test_a_slow_verifier_bounds_what_waits_and_starves_nobody(tmp_path: Path) -> None:

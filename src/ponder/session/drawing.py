@@ -150,16 +150,20 @@ class Drawing:
             self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
             self._spawn(draws, self._admit(draws))
 
-    def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None] | None:
+        """A task for the streams of these samples; None when nobody wants them any more."""
         streams = {draw.stream for draw in draws}
         if self._over or all(stream.closed for stream in streams):
             work.close()
-            return
+            return None
         task = self._group.create_task(work)
         self._tasks.add(task)
         for stream in streams:
             stream.tasks[task] = streams
         task.add_done_callback(partial(self._forget, streams))
+        return task
 
     def _forget(self, streams: Collection[SampleStream], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -190,8 +194,17 @@ class Drawing:
                 self._slots.release(admitted)
                 self._refuse_late(draws)
                 return
-            self._spawn(now, self._generate(now))
+            self._begin(now)
             draws = later
+
+    def _begin(self, draws: Sequence[_Draw]) -> None:
+        """Start one call of the engine, which holds a slot for each sample until it has ended."""
+        waiting = dict(enumerate(draws))
+        task = self._spawn(draws, self._generate(waiting))
+        if task is None:
+            self._slots.release(len(draws))
+        else:  # not in the task itself: one that is cancelled before its first step never runs
+            task.add_done_callback(lambda _: self._slots.release(len(waiting)))
 
     def _refuse_late(self, draws: Sequence[_Draw]) -> None:
         self.late = True
@@ -199,9 +212,9 @@ class Drawing:
             draw.stream.refuse()
             self.ledger.settle(self._entries[draw.path], 0)
 
-    async def _generate(self, draws: Sequence[_Draw]) -> None:
-        """One call of the engine; holds a slot for each sample until that one has ended."""
-        waiting = dict(enumerate(draws))
+    async def _generate(self, waiting: dict[int, _Draw]) -> None:
+        """One call of the engine; a sample leaves `waiting` when it has ended."""
+        draws = list(waiting.values())
         self.running += len(draws)
         seeds = [self._seed(draw) for draw in draws]
         reason = "the engine ended without this sample"
@@ -218,8 +231,6 @@ class Drawing:
                     self._keep(draw, completion)
         except (EngineError, OSError) as error:
             reason = str(error) or type(error).__name__
-        finally:
-            self._slots.release(len(waiting))
         for draw in waiting.values():
             self._keep(draw, Completion(0, "", "aborted", error=reason))
 
