@@ -1,21 +1,19 @@
-"""Candidate pools as runs, and runs as candidate pools."""
+"""Candidates from elsewhere, kept as a run."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from ponder.answers.base import AnswerKind
+from ponder.evals.exchange.sources import Source, read_source
 from ponder.evals.grading import Grader
-from ponder.evals.pool_export import export_problem
 from ponder.evals.pool_import import ImportedProblem, import_pool
-from ponder.evals.pools import PoolProblem, read_pool, write_pool
+from ponder.evals.pools import PoolProblem
 from ponder.evals.study import grade_run
-from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.types import NodePath
 
@@ -24,27 +22,31 @@ _TOGETHER = 100
 
 
 async def keep_pool(file: Path, folder: Path, answers: AnswerKind) -> int:
-    """Keep a candidate pool as a run; returns the number of its problems.
+    """Keep a candidate pool as a run; see `keep_source`."""
+    return await keep_source(await asyncio.to_thread(read_source, "pool", file), folder, answers)
 
-    Candidates are graded where imported grades are missing. The same pool may be imported again;
-    another one into the same folder is refused.
+
+async def keep_source(source: Source, folder: Path, answers: AnswerKind) -> int:
+    """Keep candidates as a run; returns the number of their problems.
+
+    Candidates are graded where imported grades are missing. The same candidates may be imported
+    again; others into the same folder are refused.
     """
-    problems = read_pool(file)
-    study = await asyncio.to_thread(_study, file, answers)
-    with RunStore.open(folder, study=study, host={}, recipe_toml=_toml(study)) as store:
+    study: dict[str, object] = {**source.study, "answer": answers.name}
+    with RunStore.open(folder, study=study, host={}, recipe_toml=study_toml(study)) as store:
         grades: dict[tuple[str, NodePath], bool] = {}
         missing = False
-        for start in range(0, len(problems), _TOGETHER):
-            for imported in await _keep(store, problems[start : start + _TOGETHER], answers):
+        for start in range(0, len(source.problems), _TOGETHER):
+            for imported in await _keep(store, source.problems[start : start + _TOGETHER], answers):
                 name = imported.trace.problem_id
                 grades |= {(name, path): right for path, right in imported.grades.items()}
                 missing |= len(imported.grades) < len(imported.trace.candidates)
         store.set_grades("imported", grades)
-        store.set_provenance({"ponder": version("ponder"), "pool": file.name})
+        store.set_provenance({"ponder": version("ponder"), **source.provenance})
         if missing:
             async with Grader() as grader:
                 await grade_run(store, grader)
-    return len(problems)
+    return len(source.problems)
 
 
 async def _keep(
@@ -59,37 +61,7 @@ async def _keep(
     return imported
 
 
-def _study(file: Path, answers: AnswerKind) -> dict[str, object]:
-    """What names an imported pool: its file by content."""
-    content = hashlib.sha256(file.read_bytes()).hexdigest()
-    named = {"strategy": "pool", "dataset": file.name, "sha256": content}
-    return {**named, "answer": answers.name}
-
-
-def _toml(study: dict[str, object]) -> str:
+def study_toml(study: Mapping[str, object]) -> str:
+    """The `recipe.toml` of a run that was imported: what it holds."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in study.items()]
     return "\n".join(["[study]", *lines, ""])
-
-
-def export_pool(folder: Path, file: Path, score: str | None) -> int:
-    """Write a run's candidates as a pool; returns the number of problems."""
-    with RunReader(folder) as reader:
-        examples = {example.problem.id: example for example in reader.examples()}
-        imported, ours = reader.grades("imported"), reader.grades("ours")
-        grades = imported or ours
-        by_problem: dict[str, dict[NodePath, bool]] = {}
-        for (name, path), right in grades.items():
-            by_problem.setdefault(name, {})[path] = right
-        infos = reader.provenance().get("verifiers")
-        named = infos[0]["name"] if isinstance(infos, list) and infos else None
-        problems = [
-            export_problem(
-                examples[trace.problem_id],
-                trace,
-                by_problem.get(trace.problem_id, {}),
-                ranking=score or named,
-            )
-            for trace in reader.scored_traces()
-        ]
-    write_pool(file, problems)
-    return len(problems)

@@ -1,8 +1,7 @@
-"""Candidate pools as files: JSON lines, one problem with its candidates each."""
+"""Candidate pools as files: one problem with its candidates a row."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import (
 
 from ponder.errors import UsageError
 from ponder.evals.datasets import plain
+from ponder.evals.exchange.files import write_rows
 from ponder.evals.rows import checked, read_rows
 from ponder.types import Ended
 
@@ -107,13 +107,17 @@ def read_pool(path: Path) -> tuple[PoolProblem, ...]:
     for an id that stands in two lines.
     """
     problems = tuple(checked(row, PoolProblem) for row in read_rows(path))
-    name, count = Counter(str(plain(problem.id)) for problem in problems).most_common(1)[0]
-    if count > 1:
-        raise UsageError(f"{path}: the id {name!r} stands in {count} lines: ids must be unique")
+    check_unique(str(path), problems)
     return problems
 
 
+def check_unique(source: str, problems: Iterable[PoolProblem]) -> None:
+    """Raise UsageError for an id that stands in two lines."""
+    name, count = Counter(str(plain(problem.id)) for problem in problems).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{source}: the id {name!r} stands in {count} lines: ids must be unique")
+
+
 def write_pool(path: Path, problems: Iterable[PoolProblem]) -> None:
-    """Write a pool file that `read_pool` reads back as it was."""
-    with path.open("w", encoding="ascii") as file:
-        file.writelines(json.dumps(problem.row()) + "\n" for problem in problems)
+    """Write a pool file that `read_pool` reads back as it was; its suffix is the format."""
+    write_rows(path, [problem.row() for problem in problems])

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ponder.errors import MissingExtraError, UsageError
+from ponder.evals.exchange.remainder import unpacked
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
@@ -109,9 +110,10 @@ def _table_rows(path: Path) -> list[Row]:
     pyarrow = optional("pyarrow", "data")
     parquet = optional("pyarrow.parquet", "data")
     try:
-        return as_rows(str(path), parquet.read_table(path).to_pylist())
+        values = parquet.read_table(path).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise UsageError(f"{path} cannot be read: {first_line(error)}") from error
+    return as_rows(str(path), unpacked(str(path), values))
 
 
 def _text(path: Path) -> str:
