@@ -1,7 +1,8 @@
 import math
 import random
 from collections.abc import Sequence
-from itertools import permutations
+from dataclasses import replace
+from itertools import combinations, permutations
 from statistics import fmean
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.errors import UsageError
-from ponder.evals import subsets
+from ponder.evals import subsets, subtrees
 from ponder.evals.curves import available, expected, first_n, selected, sizes, subset_tokens
 from ponder.evals.expectations import EXPECTATIONS
 from ponder.evals.graded import GradedCandidate, GradedProblem
@@ -133,6 +134,22 @@ def test_subsets_of_a_search_are_refused() -> None:
     search = GradedProblem("p", random_pool(4).candidates, exchangeable=False)
     with pytest.raises(UsageError, match="'p' come from a search: it has one N"):
         expected([search], "oracle", 2)
+
+
+@pytest.mark.parametrize("selector", EXPECTATIONS)
+@given(own=st.lists(candidates, max_size=6), size=st.integers(1, 3))
+def test_subtrees_are_taken_whole(selector: str, own: list[GradedCandidate], size: int) -> None:
+    """Three subtrees two roots wide; one that lost candidates is smaller, or empty."""
+    placed = [replace(candidate, root=place) for place, candidate in enumerate(own)]
+    groups = [[c for c in placed if c.root // 2 == subtree] for subtree in range(3)]
+    chances = []
+    for chosen in combinations(groups, size):
+        members = tuple(candidate for group in chosen for candidate in group)
+        whole = GradedProblem("p", members)
+        chances.append(EXPECTATIONS[selector](whole, len(members), 0).value if members else 0.0)
+    cut = subtrees.expected(GradedProblem("p", tuple(placed)), selector, 2, 3, size)
+    assert cut.value == pytest.approx(fmean(chances), abs=1e-9)
+    assert cut.mc_stderr == 0
 
 
 def test_a_problem_without_candidates_is_wrong() -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,56 @@ def test_runs_of_several_n_are_joined_side_by_side() -> None:
     assert report["joined"]["oracle"]["4"]["accuracy"] == 0
     assert report["joined"]["oracle"]["16"]["accuracy"] == 1
     assert report["joined"]["oracle"]["16"]["tokens"] == 40
+
+
+def test_a_dvts_is_cut_by_whole_subtrees_and_says_so() -> None:
+    """Two subtrees of two; the right answers, 4, are both in the second one."""
+    own = [candidate(i, answer, 0.5) for i, answer in enumerate(("5", "6", "4", "4"))]
+    nodes = tuple(Node(c.path, (), c.text, "eos", tokens=10 + c.path[0]) for c in own)
+    whole = replace(trace("p", own, strategy="dvts"), nodes=nodes, n=4)
+    known = grades(whole)
+    run = measure([example("p")], [whole], ours=known, n=4, subtree_width=2)
+    report = summarise(run)
+    assert list(report["curves"]["majority"]) == ["4"]
+    cut = report["subtrees"]
+    assert cut is not None
+    assert cut["width"] == 2
+    assert list(cut["curves"]["oracle"]) == ["2", "4"]
+    assert cut["curves"]["oracle"]["2"]["accuracy"] == 0.5
+    assert cut["curves"]["majority"]["4"]["accuracy"] == 1
+    assert cut["curves"]["majority"]["2"]["tokens"] == (10 + 11 + 12 + 13) / 2
+    stopped = replace(whole, stopped="budget")
+    kept = measure([example("p")], [stopped], ours=known, n=4, subtree_width=2)
+    assert summarise(kept)["subtrees"] is None
+    assert measured(whole, n=4).subtrees is None
+
+
+def test_a_run_asked_for_an_n_that_it_does_not_have_says_why() -> None:
+    searched = measured(trace("p", [candidate(0, "4")], strategy="dvts"), n=4)
+    with pytest.raises(UsageError, match="search, which has one N, 4: run it again for N = 8"):
+        searched.at("oracle", 8)
+    sampled = measured(FIRST, SECOND)
+    n, at = sampled.at("oracle", 2)
+    assert (n, at.values["p"]) == (2, 1)
+    with pytest.raises(UsageError, match="N must be 1 to 3, the samples of a problem, got 4"):
+        sampled.at("oracle", 4)
+    with pytest.raises(
+        UsageError, match=r"'best' \(known: majority, best_of_n, weighted, oracle\)"
+    ):
+        sampled.at("best")
+
+
+def test_levels_and_subjects_are_reported_apart() -> None:
+    traces = [replace(FIRST, problem_id=name) for name in ("a", "b", "c")]
+    traces[1] = replace(SECOND, problem_id="b")
+    levels = {"a": "10", "b": "9", "c": None}
+    told = [replace(example(name), level=levels[name], subject="sums") for name in "abc"]
+    report = summarise(measure(told, traces, ours=grades(*traces)))
+    assert list(report["levels"]) == ["9", "10"]
+    assert report["levels"]["9"]["n_problems"] == 1
+    assert report["levels"]["9"]["curves"]["oracle"]["1"]["accuracy"] == pytest.approx(1 / 3)
+    assert report["subjects"]["sums"]["n_problems"] == 3
+    assert report["subjects"]["sums"]["curves"] == report["curves"]
 
 
 def test_repetitions_count_once_a_problem() -> None:

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 import typer
 
 from ponder.cli.terminal import output, print_json, working
+from ponder.cli.words import prices_of, whole_numbers
 from ponder.evals.refinement import changes
 from ponder.evals.repeats import seed_spreads
 from ponder.evals.summary import join, summarise
 from ponder.report.page import write_page
+from ponder.report.parts_table import beside_curves
 from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
@@ -33,13 +35,24 @@ def report(
     grades: Annotated[
         Literal["imported", "ours"] | None, typer.Option(help="Whose grades to use.")
     ] = None,
+    n: Annotated[str | None, typer.Option(help="Only these N: 3,6.")] = None,
+    by: Annotated[
+        Literal["level", "subject"] | None, typer.Option(help="A table of each apart.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
+    ] = None,
 ) -> None:
-    """Show accuracy against N with intervals, and write a page with every search.
+    """Show accuracy against N with intervals, what it cost, and write a page with every search.
+
+    Price kinds: prompt, cached, generated, verifier.
 
     Example: ponder report runs/sample runs/beams -o comparison.html
     """
+    options = {"score": score, "aggregation": aggregation, "grader": grades}
+    prices = prices_of(price or ())
     with working("reading"):
-        found = loaded(runs, score=score, aggregation=aggregation, grader=grades)
+        found = loaded(runs, **options, prices=prices, sizes=whole_numbers(n, "--n"))
     page = html or runs[0] / "report.html"
     if as_json:
         print_json(numbers_of(found))
@@ -47,7 +60,7 @@ def report(
             return
     write_page(page, ", ".join(run.view.name for run in found), [run.view for run in found])
     if not as_json:
-        show_tables(found)
+        show_tables(found, by=by)
         output().print(str(page), markup=False, soft_wrap=True)
 
 
@@ -83,11 +96,12 @@ def _refined_line(run: LoadedRun) -> str:
     )
 
 
-def show_tables(found: Sequence[LoadedRun], title: str = "") -> None:
-    """One run's curves, or several runs side by side."""
+def show_tables(found: Sequence[LoadedRun], title: str = "", by: str | None = None) -> None:
+    """One run's curves and what they cost, or several runs side by side."""
     console = output()
     if len(found) == 1:
         console.print(run_report(found[0].view))
+        console.print(beside_curves(found[0].view, by))
     else:
         console.print(method_table([method_row(run.view) for run in found], title))
         console.print(warning_lines([run.view for run in found]))

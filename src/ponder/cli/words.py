@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ponder.errors import UsageError
 from ponder.recipes import Recipe
+from ponder.recipes.costing import Prices
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,6 +36,26 @@ def numbers(words: Sequence[str], option: str) -> dict[str, float]:
         return {key: float(value) for key, value in found.items()}
     except ValueError:
         raise UsageError(f"`{option}` takes KEY=NUMBER, got {' '.join(words)!r}") from None
+
+
+def prices_of(words: Sequence[str]) -> dict[str, float]:
+    """`--price` words: what a million tokens of a kind cost."""
+    found = numbers(words, "--price")
+    for kind, price in found.items():
+        if kind not in Prices.model_fields:
+            known = ", ".join(Prices.model_fields)
+            raise UsageError(f"`--price` has no kind {kind!r}: use one of {known}")
+        if not 0 <= price < math.inf:
+            raise UsageError(f"`--price` of {kind} must be at least 0, got {price:g}")
+    return found
+
+
+def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """`3,6` as numbers; nothing is none."""
+    try:
+        return tuple(int(word) for word in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"`{option}` takes whole numbers, got {text!r}") from None
 
 
 def swept(words: Sequence[str]) -> dict[str, list[object]]:

@@ -19,6 +19,8 @@ class GradedCandidate:
     correct: bool
     tokens: int | None = None
     """Generated tokens; None: not told."""
+    root: int = 0
+    """First index of its path."""
 
     @property
     def ballot(self) -> Ballot:
@@ -37,6 +39,8 @@ class GradedProblem:
     """The candidates are independent samples: any subset could have been the draw."""
     spent: int | None = None
     """Generated tokens of the whole search; None: not told."""
+    level: str | None = None
+    subject: str | None = None
 
 
 class Estimate(NamedTuple):

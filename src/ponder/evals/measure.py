@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import NamedTuple
 
 from ponder.errors import UsageError
-from ponder.evals import curves
+from ponder.evals import curves, subtrees
+from ponder.evals.costs import Costing, ProblemCost
 from ponder.evals.graded import Estimate, GradedProblem
 from ponder.evals.outcomes import (
     Grader,
     Grades,
+    Outcome,
     graded_problem,
     outcome_of,
     ranking_name,
@@ -22,6 +25,8 @@ from ponder.trace import Trace
 from ponder.types import Example
 
 NO_GRADES: Grades = {}
+
+NO_COSTING = Costing()
 
 Points = Mapping[str, Mapping[int, "At"]]
 """By selector and N."""
@@ -41,6 +46,22 @@ class At:
         """Accuracy by problem id: what paired differences are taken of."""
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
+    def only(self, names: Collection[str]) -> At:
+        """The same with some of the problems, by id."""
+        return At(
+            {name: own for name, own in self.estimates.items() if name in names},
+            {name: own for name, own in self.tokens.items() if name in names},
+        )
+
+
+class Subtrees(NamedTuple):
+    """What fewer subtrees of the same search would have chosen."""
+
+    width: int
+    """Candidates of a subtree."""
+    points: Points
+    """N is the candidates of so many whole subtrees."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -58,11 +79,32 @@ class Measured:
     """Share of candidates that reached their token limit."""
     unanswered: float
     """Share of candidates without an answer."""
+    costs: Mapping[str, ProblemCost]
+    """By problem id."""
+    costing: Costing
+    subtrees: Subtrees | None
+    """A DVTS cut by whole subtrees; None for anything else."""
 
     @property
     def sampled(self) -> bool:
         """Its candidates are independent samples: there is a curve."""
         return all(problem.exchangeable for problem in self.problems)
+
+    def narrowed(self, sizes: Sequence[int]) -> Measured:
+        """The same at these N alone; raises UsageError as `at` does."""
+        points = {name: dict(self.at(name, n) for n in sizes) for name in self.points}
+        first = {
+            name: {n: curves.first_n(self.problems, name, n) for n in sizes}
+            for name in self.first_n
+        }
+        return replace(self, points=points, first_n=first)
+
+    def costs_at(self, n: int) -> list[ProblemCost]:
+        """What each problem cost at N: of a search, all that it spent."""
+        if not self.sampled:
+            return list(self.costs.values())
+        drawn = {problem.id: len(problem.candidates) for problem in self.problems}
+        return [cost.of_samples(n, drawn[name]) for name, cost in self.costs.items()]
 
     def at(self, selector: str, n: int | None = None) -> tuple[int, At]:
         """N, by default the largest, and what was found there.
@@ -99,12 +141,15 @@ def measure(
     score: str | None = None,
     aggregation: Aggregation = "last",
     seed: int = 0,
+    subtree_width: int | None = None,
+    costing: Costing = NO_COSTING,
 ) -> Measured:
     """Count everything that the figures of a run are made of.
 
     `grader` says whose grades to use, by default the imported ones where every candidate has one.
     `n` is the N of a search, by default its most candidates. `score` names the scores to rank by,
-    `seed` is the Monte Carlo's. Raises UsageError for candidates that are not graded, or whose
+    `seed` is the Monte Carlo's, `subtree_width` the m of a DVTS, `costing` tells sizes and prices.
+    Raises UsageError for candidates that are not graded, or whose
     score has to be chosen.
     """
     known = {example.problem.id: example for example in examples}
@@ -123,6 +168,9 @@ def measure(
         first_n=_first_n(problems, n) if sampled else {},
         truncated=_share([candidate.ended == "length" for candidate in candidates]),
         unanswered=_share([candidate.answer is None for candidate in candidates]),
+        costs={outcome.trace.problem_id: outcome.cost for outcome in outcomes},
+        costing=costing,
+        subtrees=_cut(outcomes, problems, subtree_width, seed),
     )
 
 
@@ -157,6 +205,39 @@ def _search(problems: Sequence[GradedProblem], n: int | None) -> Points:
         selector: {most: At(curves.selected(problems, selector), tokens)}
         for selector in curves.available(problems)
     }
+
+
+def _cut(
+    outcomes: Sequence[Outcome], problems: Sequence[GradedProblem], width: int | None, seed: int
+) -> Subtrees | None:
+    """A DVTS over every number of its subtrees that is a power of 2, and over all."""
+    wanted = {outcome.trace.n for outcome in outcomes}
+    if width is None or len(wanted) != 1 or not all(outcome.cuttable for outcome in outcomes):
+        return None
+    count = wanted.pop() // width
+    tokens = {
+        size: {o.trace.problem_id: _subtree_tokens(o, count, size) for o in outcomes}
+        for size in subtrees.sizes(count)
+    }
+
+    def at(selector: str, size: int) -> At:
+        found = {p.id: subtrees.expected(p, selector, width, count, size, seed) for p in problems}
+        return At(found, tokens[size])
+
+    return Subtrees(
+        width,
+        {
+            selector: {width * size: at(selector, size) for size in tokens}
+            for selector in curves.available(problems)
+        },
+    )
+
+
+def _subtree_tokens(outcome: Outcome, count: int, size: int) -> float | None:
+    """Generated tokens expected of `size` of `count` subtrees; None if any is not told."""
+    tokens = outcome.root_tokens.values()
+    told = [own for own in tokens if own is not None]
+    return size * sum(told) / count if len(told) == len(tokens) else None
 
 
 def _share(facts: Sequence[bool]) -> float:

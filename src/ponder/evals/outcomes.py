@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from ponder.errors import UsageError
+from ponder.evals.costs import ProblemCost
 from ponder.evals.graded import GradedCandidate, GradedProblem
 from ponder.evals.pools import SCORE, STEP_SCORES, STRATEGY
 from ponder.search.selection import Aggregation
@@ -36,6 +37,13 @@ class Outcome(NamedTuple):
     """All its samples failed: nothing was there to choose from."""
     gradable: bool
     """There is a reference."""
+    cuttable: bool
+    """It was searched in whole subtrees (DVTS), and no budget cut any."""
+    level: str | None
+    subject: str | None
+    cost: ProblemCost
+    root_tokens: Mapping[int, int | None]
+    """Generated tokens under each root sample; None: not told."""
 
 
 def outcome_of(trace: Trace, example: Example | None) -> Outcome:
@@ -49,15 +57,34 @@ def outcome_of(trace: Trace, example: Example | None) -> Outcome:
         tuple(node.path for node in broken if not node.parent and node.path not in ended),
         not trace.candidates and len(broken) == len(trace.nodes),
         example is None or example.reference is not None,
+        trace.strategy == "dvts" and _whole(trace),
+        example.level if example else None,
+        example.subject if example else None,
+        ProblemCost.of(trace),
+        _root_tokens(trace),
     )
+
+
+def _root_tokens(trace: Trace) -> dict[int, int | None]:
+    """Tokens of each root sample and of all that grew from it."""
+    found: dict[int, int | None] = {}
+    for node in trace.nodes:
+        before = found.get(node.path[0], 0)
+        told = before is not None and node.tokens is not None
+        found[node.path[0]] = (before or 0) + (node.tokens or 0) if told else None
+    return found
 
 
 def is_exchangeable(trace: Trace, example: Example | None) -> bool:
     """The candidates are independent samples, as many as were asked for, and none was cut."""
     if trace.strategy == STRATEGY:
         return example is None or example.extra.get("exchangeable", True) is True
-    cut = any(node.cut for node in trace.nodes)
-    return trace.strategy == "sample" and trace.stopped == "complete" and not cut
+    return trace.strategy == "sample" and _whole(trace)
+
+
+def _whole(trace: Trace) -> bool:
+    """It ended by itself, and no budget cut a sample."""
+    return trace.stopped == "complete" and not any(node.cut for node in trace.nodes)
 
 
 def ranking_name(candidates: Iterable[Candidate], chosen: str | None = None) -> str | None:
@@ -105,13 +132,16 @@ def graded_problem(
     for candidate in outcome.trace.candidates:
         key, score = ballot(candidate, ranking, aggregation)
         right = _grade(outcome, candidate, grades) and candidate.votes
-        placed[candidate.path] = GradedCandidate(key, score, right, candidate.tokens)
+        root = candidate.path[0]
+        placed[candidate.path] = GradedCandidate(key, score, right, candidate.tokens, root)
     ordered = sorted(placed, key=lambda path: (len(path), path))
     return GradedProblem(
         outcome.trace.problem_id,
         tuple(placed[path] for path in ordered),
         outcome.exchangeable,
         outcome.trace.spent.generated,
+        outcome.level,
+        outcome.subject,
     )
 
 

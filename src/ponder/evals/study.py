@@ -30,8 +30,8 @@ from ponder.store.run import RunStore
 from ponder.types import Example, NodePath
 from ponder.verifiers.base import Verifier
 
-EXTENDABLE = ("limit", "ids")
-"""Study keys of a run that may grow: more problems."""
+EXTENDABLE = ("limit", "ids", "size", "verifier_size")
+"""Study keys of a run that may change: more problems, and sizes that only costs are told by."""
 
 
 @dataclass(frozen=True, slots=True)

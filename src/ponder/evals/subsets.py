@@ -1,11 +1,11 @@
-"""Weighted voting over subsets: there is no closed form, so subsets are looked at one by one."""
+"""Means over subsets where there is no closed form: subsets are looked at one by one."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import chain, combinations
 
 import numpy as np
@@ -30,23 +30,35 @@ Values = NDArray[np.float64]
 """One value a subset."""
 
 
+Payoff = Callable[[Members], Values]
+"""The chance that each subset's choice is right; the rows are what subsets are taken of."""
+
+
 def weighted_expectation(problem: GradedProblem, size: int, seed: int) -> Estimate:
     """Expected accuracy of weighted voting over subsets of `size` candidates.
 
-    Exact while there are at most `ENUMERATED` subsets; else the mean over `DRAWS` random ones,
-    which depend on the seed, the problem's id and the size only.
+    Monte Carlo draws depend on the seed, the problem's id and the size only.
     """
-    count = len(problem.candidates)
+    payoff = partial(payoffs, problem.candidates)
+    return subset_mean(payoff, len(problem.candidates), size, repr((seed, problem.id, size)))
+
+
+def subset_mean(payoff: Payoff, count: int, size: int, name: str) -> Estimate:
+    """The payoff's mean over subsets of `size` of `count` things.
+
+    Exact while there are at most `ENUMERATED` subsets; else the mean over `DRAWS` random ones,
+    which depend on the `name` only.
+    """
     if math.comb(count, size) <= ENUMERATED:
         subsets = _subsets(count, size)
         chunks = [subsets[start : start + _CHUNK] for start in range(0, len(subsets), _CHUNK)]
-        payoffs = [_payoffs(problem.candidates, _members(chunk, count)) for chunk in chunks]
-        return Estimate(float(np.concatenate(payoffs).mean()))
-    name = hashlib.sha256(repr((seed, problem.id, size)).encode()).digest()
-    generator = np.random.default_rng(int.from_bytes(name[:8], "big"))
+        found = [payoff(_members(chunk, count)) for chunk in chunks]
+        return Estimate(float(np.concatenate(found).mean()))
+    digest = hashlib.sha256(name.encode()).digest()
+    generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     drawn = generator.random((DRAWS, count)).argpartition(size - 1, axis=1)[:, :size]
-    payoff = _payoffs(problem.candidates, _members(drawn, count))
-    return Estimate(float(payoff.mean()), float(payoff.std(ddof=1)) / math.sqrt(DRAWS))
+    values = payoff(_members(drawn, count))
+    return Estimate(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(DRAWS))
 
 
 @lru_cache(maxsize=8)
@@ -63,7 +75,7 @@ def _members(subsets: NDArray[np.intp], count: int) -> Members:
     return members
 
 
-def _payoffs(candidates: Sequence[GradedCandidate], members: Members) -> Values:
+def payoffs(candidates: Sequence[GradedCandidate], members: Members) -> Values:
     """The chance that weighted voting is right, for each subset.
 
     Groups within `TIE` of the largest sum are tied and share evenly. The winner is represented by

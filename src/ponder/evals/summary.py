@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypedDict
 
+from ponder.evals.costs import Costs, mean_costs
 from ponder.evals.graded import Estimate
 from ponder.evals.intervals import mean_interval
-from ponder.evals.measure import At, Measured
+from ponder.evals.measure import At, Measured, Points
 from ponder.evals.outcomes import Grader
 from ponder.evals.repeats import Repeats, seed_spreads
 
@@ -27,17 +29,43 @@ class Point(TypedDict):
     """Mean of generated tokens a problem; None when any is not told."""
 
 
+Curves = dict[str, dict[str, Point]]
+"""By selector and N; keys of N are decimal text, as JSON has them."""
+
+
+class PartReport(TypedDict):
+    """The problems of one level or subject."""
+
+    n_problems: int
+    curves: Curves
+
+
+class SubtreeReport(TypedDict):
+    """What fewer subtrees of the same DVTS would have chosen: never a curve over candidates."""
+
+    width: int
+    """Candidates of a subtree: N are multiples of it."""
+    curves: Curves
+
+
 class RunReport(TypedDict):
-    """One run's figures; keys of N are decimal text, as JSON has them."""
+    """One run's figures."""
 
     schema: Literal[1]
     n_problems: int
     failed: int
     grades: Grader
-    curves: dict[str, dict[str, Point]]
+    curves: Curves
     first_n: dict[str, dict[str, float]]
     truncated: float
     unanswered: float
+    costs: dict[str, Costs]
+    """By N."""
+    levels: dict[str, PartReport]
+    """By level, in natural order; empty where the data set tells none."""
+    subjects: dict[str, PartReport]
+    subtrees: SubtreeReport | None
+    """None for all but a DVTS that no budget cut."""
 
 
 class JoinedReport(TypedDict):
@@ -45,7 +73,7 @@ class JoinedReport(TypedDict):
 
     schema: Literal[1]
     runs: list[RunReport]
-    joined: dict[str, dict[str, Point]]
+    joined: Curves
     repeats: list[Repeats]
     """The spread between seeds of runs that differ by their seed alone."""
 
@@ -57,17 +85,54 @@ def summarise(run: Measured) -> RunReport:
         "n_problems": len(run.problems),
         "failed": run.failed,
         "grades": run.grades,
-        "curves": {
-            selector: {str(n): point(at) for n, at in points.items()}
-            for selector, points in run.points.items()
-        },
+        "curves": _curves(run.points),
         "first_n": {
             selector: {str(n): accuracy for n, accuracy in accuracies.items()}
             for selector, accuracies in run.first_n.items()
         },
         "truncated": run.truncated,
         "unanswered": run.unanswered,
+        "costs": costs_of(run),
+        "levels": _parts(run, {problem.id: problem.level for problem in run.problems}),
+        "subjects": _parts(run, {problem.id: problem.subject for problem in run.problems}),
+        "subtrees": run.subtrees
+        and {"width": run.subtrees.width, "curves": _curves(run.subtrees.points)},
     }
+
+
+def _curves(points: Points) -> Curves:
+    return {
+        selector: {str(n): point(at) for n, at in own.items()} for selector, own in points.items()
+    }
+
+
+def costs_of(run: Measured) -> dict[str, Costs]:
+    """What a problem cost on average at each N that has figures."""
+    sizes = sorted({n for points in run.points.values() for n in points})
+    return {str(n): mean_costs(run.costs_at(n), run.costing) for n in sizes}
+
+
+def _parts(run: Measured, named: Mapping[str, str | None]) -> dict[str, PartReport]:
+    """The problems of each name apart; a problem without one is in no part."""
+    members: dict[str, set[str]] = {}
+    for problem, name in named.items():
+        if name is not None:
+            members.setdefault(name, set()).add(problem)
+    return {name: _part(run, members[name]) for name in sorted(members, key=natural)}
+
+
+def _part(run: Measured, names: Collection[str]) -> PartReport:
+    points = {
+        selector: {n: at.only(names) for n, at in own.items()}
+        for selector, own in run.points.items()
+    }
+    return {"n_problems": len(names), "curves": _curves(points)}
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """The sort key that puts 4 before 16."""
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def join(runs: Sequence[Measured], studies: Sequence[Mapping[str, object]] = ()) -> JoinedReport:

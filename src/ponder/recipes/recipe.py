@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ponder.budget import Budget
 from ponder.errors import UsageError
+from ponder.recipes.costing import ModelSize, Prices
 from ponder.recipes.vllm import VllmHost, VllmStudy
 from ponder.search.selection import Aggregation
 from ponder.types import Sampling
@@ -87,6 +88,10 @@ class Study(_Table):
     """The verifier's knobs, by their names; for `mix`, by verifier name its weight, or a table of
     `weight` and that verifier's knobs."""
 
+    size: Annotated[ModelSize, Field(exclude_if=ModelSize().__eq__)] = ModelSize()
+    """Of the model, for its floating-point operations, where its weights do not tell."""
+    verifier_size: Annotated[ModelSize, Field(exclude_if=ModelSize().__eq__)] = ModelSize()
+    """Of the verifier's model."""
     vllm: Annotated[VllmStudy, Field(exclude_if=VllmStudy().__eq__)] = VllmStudy()
     """Of the engine `vllm`; not written down where nothing is set."""
 
@@ -123,6 +128,8 @@ class Host(_Table):
     """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
     chat_template: str | None = None
     """A Jinja template, or a file of one, for a server that does not tell its own."""
+    prices: Annotated[Prices, Field(exclude_if=Prices().__eq__)] = Prices()
+    """For a million tokens: `{prompt = 0.15, generated = 0.6}`."""
     vllm: Annotated[VllmHost, Field(exclude_if=VllmHost().__eq__)] = VllmHost()
     """Of the engine `vllm`."""
 

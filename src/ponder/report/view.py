@@ -39,6 +39,32 @@ class Point(BaseModel):
     """Mean of generated tokens a problem; None: not told."""
 
 
+class CostPoint(BaseModel):
+    """What a problem cost on average at one N; None: not told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    generations: float | None = None
+    generated_tokens: float | None = None
+    total_tokens: float | None = None
+    flops: float | None = None
+    seconds: float | None = None
+    money: float | None = None
+
+
+class Part(BaseModel):
+    """Curves of some of the problems, or of a search that is cut."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n_problems: int | None = None
+    """Problems of a level or subject."""
+    width: int | None = None
+    """Candidates of a subtree, where a DVTS is cut by whole ones."""
+    curves: dict[str, dict[int, Point]]
+    """By selector, by N."""
+
+
 class Summary(BaseModel):
     """One run's numbers: the contract of `ponder report RUN --json`."""
 
@@ -53,6 +79,12 @@ class Summary(BaseModel):
     truncated: float | None = None
     """Share of candidates, 0 to 1."""
     unanswered: float | None = None
+    costs: dict[int, CostPoint] = {}
+    """By N."""
+    levels: dict[str, Part] = {}
+    subjects: dict[str, Part] = {}
+    subtrees: Part | None = None
+    """Of a DVTS, by whole subtrees."""
 
     def at_largest(self, selector: str) -> tuple[int, Point] | None:
         """The point of `selector` at its largest N, with that N."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from ponder.errors import StoreError
+from ponder.errors import StoreError, UsageError
+from ponder.evals.costs import Costing
 from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, ranking_name
 from ponder.evals.rescore import billed
-from ponder.evals.summary import summarise
+from ponder.evals.summary import natural, summarise
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
 from ponder.session.ending import ballot
 from ponder.store.reading import Grades, RunReader
+from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.trace import Trace
 from ponder.types import Example
+
+NO_PRICES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,11 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if (folder / "run.sqlite").exists():
         return [folder]
-    found = sorted((path.parent for path in folder.rglob("run.sqlite")), key=_natural)
+    paths = (path.parent for path in folder.rglob("run.sqlite"))
+    found = sorted(paths, key=lambda path: natural(str(path)))
     if not found:
         raise StoreError(f"{folder} holds no run: `ponder run -o {folder}` makes one")
     return found
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """The sort key that puts n=4 before n=16."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 class _Stored(NamedTuple):
@@ -61,6 +60,7 @@ class _Stored(NamedTuple):
     examples: dict[str, Example]
     grades: dict[Grader, Grades]
     study: Mapping[str, Any]
+    host: Mapping[str, Any]
     provenance: Mapping[str, object]
     score_sets: Mapping[str, Mapping[str, Any]]
     """What gave the scores that were added to the candidates, by name."""
@@ -93,6 +93,14 @@ class _Stored(NamedTuple):
             for c in trace.candidates
         )
 
+    @property
+    def subtree_width(self) -> int | None:
+        """The m of a DVTS; None for anything else."""
+        if self.study.get("strategy") != DiverseVerifierTreeSearch.name:
+            return None
+        knobs = self.study.get("knobs") or {}
+        return int(knobs.get("beam_width", DiverseVerifierTreeSearch().beam_width))
+
     def _ranges(self) -> dict[str, tuple[float, float]]:
         """Least and greatest score, by the name of what gave them."""
         verifiers = self.provenance.get("verifiers")
@@ -107,12 +115,14 @@ def _stored(folder: Path, score: str | None = None) -> _Stored:
         traces = reader.scored_traces()
         if score is not None and score in reader.score_sets():
             traces = billed(reader, traces, score)
+        recipe = cast("Mapping[str, Mapping[str, Any]]", reader.recipe())
         return _Stored(
             folder,
             tuple(traces),
             {example.problem.id: example for example in reader.examples()},
             {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
-            cast("Mapping[str, Any]", reader.recipe()["study"]),
+            recipe["study"],
+            recipe["host"],
             reader.provenance(),
             reader.score_sets(),
         )
@@ -134,8 +144,14 @@ def load_run(
     aggregation: Aggregation | None = None,
     grader: Grader | None = None,
     greedy: bool = False,
+    prices: Mapping[str, float] = NO_PRICES,
+    sizes: Sequence[int] = (),
 ) -> LoadedRun:
-    """Read and measure one run; `score` and `aggregation` choose what candidates rank by."""
+    """Read and measure one run; `score` and `aggregation` choose what candidates rank by.
+
+    `prices` for a million tokens, by kind, replace those of the run's recipe. `sizes` are the N to
+    look at, by default all that there are.
+    """
     stored = _stored(folder, score)
     how: Aggregation = aggregation or stored.study.get("aggregation") or "last"
     measured = measure(
@@ -147,10 +163,21 @@ def load_run(
         n=stored.study.get("n"),
         score=score or stored.ranking(),
         aggregation=how,
+        subtree_width=stored.subtree_width,
+        costing=Costing.of(stored.study, stored.host, stored.provenance, prices),
     )
+    if sizes:
+        measured = _narrowed(measured, sizes, folder)
     summary = Summary.model_validate(summarise(measured), extra="ignore")
     view = stored.view(name, stored.grades[measured.grades], summary, greedy=greedy)
     return LoadedRun(view, measured, how, stored.study)
+
+
+def _narrowed(measured: Measured, sizes: Sequence[int], folder: Path) -> Measured:
+    try:
+        return measured.narrowed(sizes)
+    except UsageError as error:
+        raise UsageError(f"{folder}: {error}") from None
 
 
 def guiding(provenance: Mapping[str, object]) -> str | None:
