@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import pairwise
 from statistics import quantiles
 
@@ -14,106 +12,18 @@ import pytest
 import pytest_asyncio
 
 from ponder.engines.embedded import EmbeddedEngine
-from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step
+from ponder.types import Message, Prefix, Problem, Sampling, Step
 from tests.engine_fixture import ENGINE_MARKS, embedded_engine
+from tests.walking import Path, asked, check_ids, check_separators, drawn, walked, within
 
 __all__ = ["embedded_engine"]
 
 pytestmark = ENGINE_MARKS
 
-QUESTIONS = [
-    "Kim buys 6 packs of 7 cards and loses 5. How many are left? Think step by step.",
-    "Write three short paragraphs about the sea.",
-    "List five fruits, one a line, with a sentence about each.",
-    "Explain how to boil an egg, step by step, with an emoji in each step.",
-    "Schreibe zwei Sätze über Köln und dann zwei über 東京.",
-]
-SEPARATOR = "\n\n"
-STEP = Sampling(temperature=0.9, max_tokens=72, max_step_tokens=24, separator=SEPARATOR)
-
-
-def asked(number: int) -> Prefix:
-    question = QUESTIONS[number % len(QUESTIONS)]
-    return Prefix.root(Problem.ask(f"{question} ({number})"))
-
-
-async def drawn(
-    engine: EmbeddedEngine, prefix: Prefix, sampling: Sampling, seeds: range
-) -> list[Completion]:
-    found = [completion async for completion in engine.generate(prefix, sampling, seeds)]
-    assert [c.error for c in found] == [None] * len(seeds)
-    return sorted(found, key=lambda completion: completion.index)
-
-
-class Path(list[Completion]):
-    """The completions of one solution, step by step, and the prefix that they make."""
-
-    prefix: Prefix
-
-    async def walk(self, engine: EmbeddedEngine, number: int) -> Path:
-        """Solve one problem as a search does, in steps that each continue the last."""
-        self.prefix = asked(number)
-        left = STEP.max_tokens
-        while left > 0:
-            seeds = range(1000 * number + left, 1000 * number + left + 1)
-            rest = replace(STEP, max_tokens=left)
-            [completion] = await drawn(engine, self.prefix, rest, seeds)
-            self.append(completion)
-            step = Step(completion.text, completion.token_ids, completion.tokenizer)
-            self.prefix = self.prefix.grow(step)
-            left -= completion.usage.generated or 0
-            if completion.ended in ("eos", "length"):
-                return self
-        raise AssertionError("the last token of a solution ends it")
-
-
-async def walked(engine: EmbeddedEngine, count: int) -> list[Path]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(Path().walk(engine, number)) for number in range(count)]
-    return [task.result() for task in tasks]
-
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def paths(embedded_engine: EmbeddedEngine) -> list[Path]:
     return await walked(embedded_engine, 30)
-
-
-def check_separators(paths: list[Path]) -> None:
-    """A separator is in a text exactly if it ended it, and completes in the last token."""
-    found = 0
-    for completion in (completion for path in paths for completion in path):
-        if completion.ended != "separator":
-            whole = completion.ended == "length" and completion.text.count(SEPARATOR) == 1
-            assert SEPARATOR not in completion.text or (whole and completes_last(completion))
-        else:
-            assert completes_last(completion)
-            found += 1
-    assert found > len(paths) // 4
-
-
-def completes_last(completion: Completion) -> bool:
-    assert completion.offsets is not None
-    before = completion.offsets[-2] if len(completion.offsets) > 1 else 0
-    return SEPARATOR in completion.text and SEPARATOR not in completion.text[:before]
-
-
-async def check_ids(engine: EmbeddedEngine, paths: list[Path]) -> None:
-    """What the engine continues is what it drew, and the ids spell the text."""
-    for path in paths:
-        prompt = len((await engine.render(path.prefix.messages)).ids)
-        ids: list[int] = []
-        for completion in path:
-            assert not completion.retokenised
-            assert completion.usage.prompt == prompt + len(ids)
-            assert completion.token_ids is not None
-            assert completion.logprobs is not None
-            assert completion.offsets is not None
-            assert len(completion.token_ids) == len(completion.logprobs) == len(completion.offsets)
-            assert all(left <= right for left, right in pairwise(completion.offsets))
-            assert (completion.offsets or (0,))[-1] == len(completion.text)
-            assert all(logprob <= 0 for logprob in completion.logprobs)
-            ids += completion.token_ids
-        assert await engine.decode(ids) == path.prefix.text
 
 
 async def test_every_separator_is_found(paths: list[Path]) -> None:
@@ -232,12 +142,3 @@ async def test_cancelled_samples_leave_the_engine_within_a_second(
         waiting.cancel()
         await asyncio.wait([waiting])
     assert await within(1, embedded_engine, lambda running: running == 0)
-
-
-async def within(seconds: float, engine: EmbeddedEngine, condition: Callable[[int], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not (met := condition(await engine.running())):
-        if time.monotonic() > end:
-            break
-        await asyncio.sleep(0.001)
-    return met

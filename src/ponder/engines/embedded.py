@@ -7,26 +7,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from ponder.backends.local_model import LocalModel, find_model
 from ponder.backends.models import silent
 from ponder.backends.openvino_messages import Draw, Drawn, Settings
 from ponder.backends.openvino_process import OpenVinoProcess
 from ponder.engines.base import Capabilities
-from ponder.engines.prefix_ids import PrefixIds, prefix_ids
+from ponder.engines.prefix_ids import PrefixIds, Rendered, prefix_ids
 from ponder.errors import EngineError, MissingExtraError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Usage
 
 _RENDERED_KEPT = 1024
 """Conversations whose rendered form is kept."""
-
-
-class Rendered(NamedTuple):
-    """A conversation as the model reads it, up to where its answer begins."""
-
-    text: str
-    ids: tuple[int, ...]
 
 
 class EmbeddedEngine:

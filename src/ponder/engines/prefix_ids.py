@@ -10,6 +10,13 @@ from ponder.types import Prefix, Step
 Encode = Callable[[str], Awaitable[Sequence[int]]]
 
 
+class Rendered(NamedTuple):
+    """A conversation as a model reads it, up to where its answer begins."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
 class PrefixIds(NamedTuple):
     """A prefix as a model reads it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
@@ -14,7 +15,7 @@ from ponder.backends.drafting import Draft, Ending
 from ponder.backends.models import silent
 from ponder.engines.base import Capabilities
 from ponder.engines.merging import merged
-from ponder.engines.prefix_ids import prefix_ids
+from ponder.engines.prefix_ids import Rendered, prefix_ids
 from ponder.engines.vllm.loading import check_installed, end, load
 from ponder.engines.vllm.model import LoadedModel, describe
 from ponder.engines.vllm.options import VllmOptions
@@ -43,7 +44,7 @@ class VllmEngine:
         self._model = model
         self._numbers = count()
         self._separators = SeparatorTokens(model.text.vocabulary)
-        self._opening = lru_cache(_RENDERED_KEPT)(self._rendered_ids)
+        self._opening = lru_cache(_RENDERED_KEPT)(self._rendered)
 
     @classmethod
     async def open(
@@ -92,15 +93,15 @@ class VllmEngine:
             async for completion in completions:
                 yield completion
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The conversation by the model's template, up to where its answer begins."""
-        return self._model.text.render(messages)
+    async def render(self, messages: Sequence[Message]) -> Rendered:
+        """The conversation by the model's template, as text and ids."""
+        return self._opening(tuple(messages))
 
     async def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, nothing added."""
         return self._model.text.encode(text)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
+    async def decode(self, token_ids: Sequence[int]) -> str:
         """The text of `token_ids`, control tokens left out."""
         return self._model.text.vocabulary.text(token_ids)
 
@@ -115,18 +116,24 @@ class VllmEngine:
     async def aclose(self) -> None:
         """End vLLM's processes; a second call does nothing."""
         llm, self._llm = self._llm, None
-        if llm is not None:
-            await asyncio.to_thread(end, llm)
+        if llm is None:
+            return
+        if llm.output_handler is not None:  # it would take the end for a failure, and say so
+            llm.output_handler.cancel()
+        await asyncio.to_thread(end, llm)
+        del llm
+        gc.collect()  # vLLM's destructor, run at the program's end, fails and prints a traceback
 
-    def _rendered_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        return self._model.text.encode(self.render(messages))
+    def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
+        text = self._model.text.render(messages)
+        return Rendered(text, self._model.text.encode(text))
 
     async def _prompt(self, prefix: Prefix, sampling: Sampling) -> Prompt:
         """Raises PonderError for what vLLM must not be sent."""
         if self._llm is None:
             raise EngineError("the engine is closed")
         vocabulary, fingerprint = self._model.text.vocabulary, self.capabilities.tokenizer
-        opening = self._opening(prefix.messages)
+        opening = self._opening(prefix.messages).ids
         ids, start, retokenised = await prefix_ids(opening, prefix, fingerprint, self.encode)
         vocabulary.check(ids)
         ending = Ending.of(sampling, self._model.end_ids).after(len(ids), self._model.room)
