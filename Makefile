@@ -14,7 +14,7 @@ CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev demo check test test-long lock clean
+.PHONY: help setup dev demo check test test-long bench bench-small lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,13 @@ test-long: dev ## the tests at full size, written down in docs/verification.md
 	$(BIN)/pytest -n 2 --dist loadgroup --long --junit-xml=$(RESULTS)/test-long.xml
 	$(BIN)/python tools/record_verification.py $(RESULTS)/test-long.xml docs/verification.md
 
+bench: dev ## measure speed on this machine, about 40 minutes: docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+bench-small: dev ## only see that the benchmarks work
+	mkdir -p $(RESULTS)
+	$(BIN)/python -m benchmarks --size small --repeats 1 --output $(RESULTS)/benchmarks.json
+
 lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group build \
 		--output-file requirements/run.txt pyproject.toml
@@ -52,7 +59,7 @@ lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 clean: ## delete what make, the checks and the demo made
 	rm -rf $(VENV) $(RESULTS) ponder-demo build dist .coverage .coverage.* \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that the venv module makes: without it the folder is unfinished.
 $(BIN)/pip:

@@ -1,0 +1,1 @@
+"""How fast ponder is, in ratios: `python -m benchmarks --help`."""

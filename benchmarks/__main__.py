@@ -1,0 +1,109 @@
+"""Takes measurements: `python -m benchmarks ITEM ...`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from benchmarks.items import ITEMS, Item
+from benchmarks.machine import this_machine
+from benchmarks.options import Options
+from benchmarks.page import page
+from benchmarks.results import Part, Record
+from ponder.errors import PonderError
+
+_DEFAULTS = Options()
+_EXAMPLE = "example: python -m benchmarks efficiency --verifier arithmetic --repeats 3"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, part by part; each is written down before the next one begins."""
+    chosen = _parser().parse_args(arguments)
+    told = {field.name: getattr(chosen, field.name) for field in fields(Options)}
+    told["verifier"] = chosen.verifier or _DEFAULTS.verifier
+    options = Options(**told)
+    output = Path(chosen.output)
+    try:
+        Record.load(output)  # an unusable file is found before anything is measured
+        for item in [ITEMS[name] for name in chosen.items or ITEMS]:
+            for verifier in _verifiers(item, chosen.verifier):
+                _take(item, replace(options, verifier=verifier), output)
+        output.with_suffix(".md").write_text(page(Record.load(output)))
+    except PonderError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures, keeps the raw repeats in a JSON file, and writes the page beside "
+        "it. Only the parts that are measured change.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument(
+        "items", nargs="*", type=_item, metavar="ITEM", help=f"any of {', '.join(ITEMS)}"
+    )
+    parser.add_argument("--size", choices=("small", "full"), default="full")
+    parser.add_argument("--repeats", type=_at_least_one, default=_DEFAULTS.repeats)
+    parser.add_argument("--engine", default=_DEFAULTS.engine, help="an engine of a recipe")
+    parser.add_argument("--model", default=None, help="a file, a folder or a name")
+    parser.add_argument("--verifier", default=None, help="by default each that the item asks for")
+    parser.add_argument("--slots", type=_at_least_one, default=_DEFAULTS.slots)
+    parser.add_argument("-o", "--output", default="docs/benchmarks.json", metavar="FILE")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, got {text!r}")
+    return int(text)
+
+
+def _item(text: str) -> str:
+    if text not in ITEMS:
+        raise argparse.ArgumentTypeError(f"must be any of {', '.join(ITEMS)}, got {text!r}")
+    return text
+
+
+def _verifiers(item: Item, named: str | None) -> Sequence[str]:
+    """With which verifiers the item is taken; once where it needs none."""
+    if not item.verifiers:
+        return [_DEFAULTS.verifier]
+    return item.verifiers if named is None else [named]
+
+
+def _take(item: Item, options: Options, output: Path) -> None:
+    part = item.part(options)
+    print(f"{part} ...", file=sys.stderr, flush=True)
+    results = asyncio.run(_measured(item, options))
+    content = item.format.dump_python(results, mode="json")
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    taken = Part(_command(item, options), today, options.size, this_machine(), content)
+    Record.load(output).with_part(part, taken).save(output)
+
+
+async def _measured(item: Item, options: Options) -> object:
+    return await item.measure(options)
+
+
+def _command(item: Item, options: Options) -> str:
+    """Gives the part again."""
+    words = ["python", "-m", "benchmarks", item.name]
+    for field in fields(Options):
+        value = getattr(options, field.name)
+        unused = field.name == "verifier" and not item.verifiers
+        if value != field.default or (field.name == "verifier" and item.verifiers):
+            words += [] if unused else [f"--{field.name}", str(value)]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

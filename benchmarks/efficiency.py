@@ -1,0 +1,110 @@
+"""How near a run comes to what its engine could do, given how long its own samples were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.bare import rate_curve
+from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
+from benchmarks.options import Options
+from benchmarks.repeats import Spread
+from benchmarks.tables import table
+from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, parts, watched_run, work
+
+NAME = "efficiency"
+GOAL = 0.9
+PROBLEMS = 64
+"""Queued at once."""
+N = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """One run of one strategy, without warm-up and tail."""
+
+    strategy: str
+    repeat: int
+    tokens: float
+    """Generated."""
+    seconds: float
+    bound_seconds: float
+    """The same share of the same samples, replayed through the bare engine's rates."""
+
+    @property
+    def efficiency(self) -> float:
+        """1 is the bound."""
+        return self.bound_seconds / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The bare engine's rates and the runs, repeat by repeat."""
+
+    n: int
+    problems: int
+    slots: int
+    curves: tuple[tuple[tuple[int, float], ...], ...]
+    """One a repeat: (sequences at once, tokens a second)."""
+    runs: tuple[Reached, ...]
+
+
+async def measure(options: Options) -> Results:
+    """The curve, then each strategy, and again."""
+    n, problems = (4, 4) if options.small else (N, PROBLEMS)
+    curves: list[RateCurve] = []
+    runs: list[Reached] = []
+    async with parts(options) as (engine, verifier):
+        warm_up = work(options, "beam_search", n, max(problems // 16, 1), seed=1000)
+        await watched_run(warm_up, engine, verifier)
+        for repeat in range(options.repeats):
+            bare = work(options, "sample", n, problems, seed=2000 + repeat)
+            rounds = 1 if options.small else 4
+            curves.append(await rate_curve(engine, bare, options.slots, rounds=rounds))
+            for strategy in STRATEGIES:
+                todo = work(options, strategy, n, problems, seed=repeat)
+                watched = await watched_run(todo, engine, verifier)
+                runs.append(reached(strategy, repeat, watched, curves[-1], options.slots))
+    return Results(n, problems, options.slots, tuple(c.points for c in curves), tuple(runs))
+
+
+def reached(strategy: str, repeat: int, watched: Watched, curve: RateCurve, slots: int) -> Reached:
+    """The run beside the replay of its own samples."""
+    tokens, seconds = steady_seconds(watched.engine.drawn)
+    chains = [chains_of(trace, BEAM_WIDTH) for trace in watched.traces]
+    _, bound = steady_seconds(replay(chains, curve, slots))
+    return Reached(strategy, repeat, tokens, seconds, bound)
+
+
+def section(results: Results) -> Iterator[str]:
+    """The part of the page."""
+    yield (
+        f"{results.problems} problems queued, n = {results.n}, m = {BEAM_WIDTH}, {results.slots} "
+        "slots. The bound replays the lengths of the run's own samples, and what waited for what "
+        "(a beam search for all its beams, a DVTS subtree for its siblings, samples for nothing), "
+        "oldest problem first, at the rates of the bare engine; those were measured in the same "
+        "run by plain generation. The bound counts neither the verifier's time nor the "
+        "prefill of a step's prefix. The first and the last 10 % of the tokens are left out."
+    )
+    yield ""
+    rows = []
+    for strategy in dict.fromkeys(run.strategy for run in results.runs):
+        own = [run for run in results.runs if run.strategy == strategy]
+        bare = [results.curves[run.repeat][-1][1] for run in own]
+        rates = [run.tokens / run.seconds for run in own]
+        raw = [rate / top for rate, top in zip(rates, bare, strict=True)]
+        reached = Spread.of([run.efficiency for run in own]).shown()
+        rows.append((strategy, reached, GOAL, Spread.of(raw).shown(), Spread.of(rates).shown(0)))
+    yield from table(
+        ("strategy", "measured / bound", "goal", "measured / bare engine", "tokens a second"), rows
+    )
+    yield ""
+    yield from table(
+        ("sequences at once", *(str(count) for count, _ in results.curves[0])),
+        [("bare engine, tokens a second", *_rates(results))],
+    )
+
+
+def _rates(results: Results) -> Iterator[str]:
+    for place in zip(*results.curves, strict=True):
+        yield Spread.of([rate for _, rate in place]).shown(0)

@@ -1,0 +1,79 @@
+"""What can be measured, by name: another measurement is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from benchmarks import efficiency, grading, lockstep, overhead, waiting
+from benchmarks.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One measurement: how it is taken, kept, and told."""
+
+    name: str
+    title: str
+    format: TypeAdapter[Any]
+    """Of its results: they are kept as the JSON of a dataclass."""
+    measure: Callable[[Options], Awaitable[object]]
+    section: Callable[[Any], Iterable[str]]
+    """The lines of the page, from the results."""
+    verifiers: tuple[str, ...] = ()
+    """With which it is taken, each a part of its own; empty: it uses neither engine nor verifier
+    of the options."""
+
+    def part(self, options: Options) -> str:
+        """Under which name the results are kept."""
+        if not self.verifiers:
+            return self.name
+        return f"{self.name}/{options.engine}/{options.verifier}"
+
+
+_BOTH = ("arithmetic", "value-head")
+_ALL = (
+    Item(
+        overhead.NAME,
+        "Overhead of a node",
+        TypeAdapter(overhead.Results),
+        overhead.measure,
+        overhead.section,
+    ),
+    Item(
+        efficiency.NAME,
+        "Efficiency",
+        TypeAdapter(efficiency.Results),
+        efficiency.measure,
+        efficiency.section,
+        _BOTH,
+    ),
+    Item(
+        lockstep.NAME,
+        "Against lock-step",
+        TypeAdapter(lockstep.Results),
+        lockstep.measure,
+        lockstep.section,
+        _BOTH,
+    ),
+    Item(
+        waiting.NAME,
+        "Verifier",
+        TypeAdapter(waiting.Results),
+        waiting.measure,
+        waiting.section,
+        ("value-head",),
+    ),
+    Item(
+        grading.NAME,
+        "Grading and voting",
+        TypeAdapter(grading.Results),
+        grading.measure,
+        grading.section,
+    ),
+)
+ITEMS: Mapping[str, Item] = {item.name: item for item in _ALL}
+"""In the order of the page."""

@@ -1,0 +1,166 @@
+"""Beam search against the same search in lock-step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.options import Options
+from benchmarks.repeats import Spread
+from benchmarks.tables import table
+from benchmarks.watching import WatchedEngine
+from benchmarks.workload import ANSWERS, BEAM_WIDTH, Work, parts, watched_run, work
+from ponder.answers.registry import answer_kind
+from ponder.engines.base import Engine
+from ponder.evals.study import method_of
+from ponder.runner import solve
+from ponder.session import Slots
+from ponder.store.log import MemoryCallLog
+from ponder.types import Prefix, Problem, ScoreFailure, StepScores
+from ponder.verifiers.base import Verifier, VerifierInfo
+
+NAME = "lockstep"
+GOALS = {4: 5.0, 16: 2.5, 64: 2.0}
+"""By n, with a learned verifier: how many times faster a token."""
+PROBLEMS = {4: 32, 16: 16, 64: 8}
+"""By n."""
+
+
+class WholePrefixes:
+    """The verifier inside, which is made to read each prefix from its beginning every time.
+
+    Each prefix of a call belongs to a problem object of its own, so nothing that was computed for
+    another one, or for its beginning, is used; all of a call are read together.
+    """
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    @property
+    def info(self) -> VerifierInfo:
+        """The verifier's own."""
+        return self._verifier.info
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        """The scores of all prefixes."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._verifier.score(alone, [again(prefix, alone)]))
+                for prefix in prefixes
+                for alone in [replace(problem)]
+            ]
+        return [task.result()[0] for task in tasks]
+
+    async def aclose(self) -> None:
+        """Whoever opened the verifier closes it."""
+
+
+def again(prefix: Prefix, problem: Problem) -> Prefix:
+    """The same steps under another problem object."""
+    root = Prefix.root(problem, prefix.messages)
+    for step in prefix.steps:
+        root = root.grow(step)
+    return root
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One run over all problems."""
+
+    n: int
+    problems: int
+    repeat: int
+    how: str
+    """`ponder` or `lockstep`."""
+    tokens: int
+    """Generated."""
+    seconds: float
+    """From the first sample's start to the last one's end."""
+
+    @property
+    def token_seconds(self) -> float:
+        """Time a generated token."""
+        return self.seconds / self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Runs in turns, one of each kind after the other."""
+
+    runs: tuple[Taken, ...]
+
+
+async def measure(options: Options) -> Results:
+    """For each n both ways, and again."""
+    sizes = {4: 2} if options.small else PROBLEMS
+    runs: list[Taken] = []
+    async with parts(options) as (engine, verifier):
+        await watched_run(work(options, "beam_search", 4, 2, seed=1000), engine, verifier)
+        for repeat in range(options.repeats):
+            for n, problems in sizes.items():
+                for how in ("ponder", "lockstep"):
+                    todo = work(options, "beam_search", n, problems, seed=repeat)
+                    tokens, seconds = await _take(how, todo, engine, verifier)
+                    runs.append(Taken(n, problems, repeat, how, tokens, seconds))
+    return Results(tuple(runs))
+
+
+async def _take(how: str, todo: Work, engine: Engine, verifier: Verifier) -> tuple[int, float]:
+    """Tokens and seconds."""
+    if how == "ponder":
+        watched = await watched_run(todo, engine, verifier)
+        return watched.tokens, watched.seconds
+    drawn = (await in_lockstep(todo, engine, verifier)).drawn
+    seconds = max(sample.end for sample in drawn) - min(sample.start for sample in drawn)
+    return sum(sample.tokens for sample in drawn), seconds
+
+
+async def in_lockstep(todo: Work, engine: Engine, verifier: Verifier) -> WatchedEngine:
+    """The same search, one problem at a time, whole prefixes; nothing is written to a disk.
+
+    Within a problem a beam search draws its n samples together and then scores them together; the
+    engine keeps its prefix cache.
+    """
+    watched = WatchedEngine(engine)
+    answers = answer_kind(ANSWERS)
+    method = method_of(todo.recipe, watched, [WholePrefixes(verifier)], answers)
+    slots = Slots(todo.recipe.host.slots or engine.capabilities.slots)
+    for problem in todo.problems:
+        await solve(problem, method, MemoryCallLog(), slots)
+    await asyncio.to_thread(answers.close)
+    return watched
+
+
+def section(results: Results) -> Iterator[str]:
+    """The part of the page."""
+    yield (
+        f"Beam search, m = {BEAM_WIDTH}. In lock-step the same search on the same engine and "
+        "verifier takes one problem at a time, draws the next step of all its beams together, then "
+        "scores them together, and the verifier reads every whole prefix again; it keeps the "
+        "engine's prefix cache and writes nothing down. Both solve the same problems from the "
+        "same seeds; ponder queues them all."
+    )
+    yield ""
+    yield from table(
+        (
+            "n",
+            "problems",
+            "times faster a token",
+            "goal with a learned verifier",
+            "ponder, ms a token",
+            "lock-step, ms a token",
+        ),
+        (_row(results.runs, n) for n in dict.fromkeys(run.n for run in results.runs)),
+    )
+
+
+def _row(runs: Sequence[Taken], n: int) -> tuple[object, ...]:
+    ours = [run for run in runs if run.n == n and run.how == "ponder"]
+    theirs = [run for run in runs if run.n == n and run.how == "lockstep"]
+    faster = [b.token_seconds / a.token_seconds for a, b in zip(ours, theirs, strict=True)]
+    times = [Spread.of([run.token_seconds * 1000 for run in way]).shown() for way in (ours, theirs)]
+    goal = f"{GOALS[n]:g}" if n in GOALS else "-"
+    return (n, ours[0].problems, Spread.of(faster).shown(), goal, *times)

@@ -1,0 +1,35 @@
+"""What a person may choose on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Size = Literal["small", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How large, how often, and with what."""
+
+    size: Size = "full"
+    """`small` shows in seconds that everything works; its figures say nothing."""
+    repeats: int = 3
+    """How often each measurement is taken; at least 1."""
+    engine: str = "embedded"
+    """An engine of a recipe."""
+    model: str | None = None
+    """None is the engine's own default."""
+    verifier: str = "arithmetic"
+    """A verifier of a recipe."""
+    slots: int = 64
+    """Sequences that the engine runs at once; 4 at the small size."""
+
+    def __post_init__(self) -> None:
+        if self.small:
+            object.__setattr__(self, "slots", min(self.slots, 4))
+
+    @property
+    def small(self) -> bool:
+        """Only to see that it works."""
+        return self.size == "small"

@@ -1,0 +1,216 @@
+"""The benchmarks: each works at its smallest size, and the pure parts compute what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.__main__ import main
+from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_seconds
+from benchmarks.items import ITEMS
+from benchmarks.lockstep import WholePrefixes
+from benchmarks.overhead import NodeTime, growths
+from benchmarks.repeats import Spread
+from benchmarks.scripted import reasons
+from benchmarks.watching import WatchedEngine, covered, only_in_first
+from ponder.engines.scripted import ScriptedEngine
+from ponder.trace import Node, Spent, Trace
+from ponder.types import NodePath, Prefix, Problem, Sampling, ScoreFailure, Step, StepScores
+from ponder.verifiers.base import VerifierInfo
+
+SCRIPTED = ["--engine", "scripted", "--model", "benchmarks.scripted:reasons"]
+EVEN = RateCurve(((1, 10.0), (2, 20.0), (4, 40.0)))
+"""Each sequence draws 10 tokens a second, up to four at once."""
+
+CHAINS = st.lists(
+    st.lists(
+        st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=4).map(tuple), max_size=4).map(
+            tuple
+        ),
+        max_size=4,
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("item", sorted(ITEMS))
+def test_each_item_works_at_its_smallest_size(item: str, tmp_path: Path) -> None:
+    output = tmp_path / "benchmarks.json"
+    small = ["--size", "small", "--repeats", "2", "--verifier", "arithmetic", "-o", str(output)]
+    assert main([item, *SCRIPTED, *small]) == 0
+    [(name, part)] = json.loads(output.read_text())["parts"].items()
+    assert name.partition("/")[0] == item
+    assert part["machine"]["cores"] >= 1
+    assert part["command"].startswith(f"python -m benchmarks {item} --size small --repeats 2")
+    page = output.with_suffix(".md").read_text()
+    assert f"## {ITEMS[item].title}" in page
+    assert "its figures say nothing" in page
+    assert part["command"] in page
+
+
+def test_an_item_leaves_the_parts_of_others_as_they_are(tmp_path: Path) -> None:
+    output = tmp_path / "benchmarks.json"
+    rest = ["--size", "small", "--repeats", "1", "-o", str(output)]
+    assert main(["grading", *rest]) == 0
+    kept = json.loads(output.read_text())["parts"]["grading"]
+    assert main(["verifier", *SCRIPTED, "--verifier", "arithmetic", *rest]) == 0
+    parts = json.loads(output.read_text())["parts"]
+    assert list(parts) == ["grading", "verifier/scripted/arithmetic"]
+    assert parts["grading"] == kept
+
+
+def test_another_file_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.json"
+    output.write_text("[1, 2]")
+    assert main(["grading", "--size", "small", "--repeats", "1", "-o", str(output)]) == 1
+    assert output.read_text() == "[1, 2]"
+    assert capsys.readouterr().err.endswith("holds no benchmarks: move it away, or name another\n")
+
+
+@pytest.mark.parametrize("words", [["--repeats", "0"], ["--slots", "x"], ["flying"]])
+def test_bad_usage_is_refused(words: Sequence[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main([*words, "-o", str(tmp_path / "b.json")])
+    assert refused.value.code == 2
+
+
+def test_independent_samples_are_replayed_at_the_rate_of_those_that_run() -> None:
+    # Two problems, two slots: 10 and 30 tokens begin; then 30 and 20; each at 10 tokens a second.
+    problems: list[list[Chain]] = [[((10,),), ((30,),)], [((20,),)]]
+    assert replay(problems, EVEN, 2) == [Drawn(0, 1, 10), Drawn(0, 3, 30), Drawn(1, 3, 20)]
+
+
+def test_a_lone_sample_runs_at_the_rate_of_one() -> None:
+    slower = RateCurve(((1, 10.0), (2, 12.0)))
+    # Side by side each gets 6 tokens a second: 6 tokens take 1 s, the other's last 14 take 1.4 s.
+    problems: list[list[Chain]] = [[((6,),), ((20,),)]]
+    assert [sample.end for sample in replay(problems, slower, 2)] == pytest.approx([1.0, 2.4])
+
+
+def test_a_stage_waits_for_all_of_its_chain_and_for_no_other() -> None:
+    problems: list[list[Chain]] = [[((10, 30), (10,)), ((10,), (10,))]]
+    ends = {(s.start, s.end) for s in replay(problems, EVEN, 4)}
+    assert ends == {(0, 1), (0, 3), (3, 4), (1, 2)}
+
+
+def test_the_oldest_problem_is_served_first() -> None:
+    problems: list[list[Chain]] = [[((10,), (10,))], [((10,), (10,))]]
+    starts = [sample.start for sample in replay(problems, EVEN, 1)]
+    assert starts == [0, 1, 2, 3]
+    first_two = replay([[((10,), (10,))], [((40,),)]], EVEN, 1)[:2]
+    assert [sample.tokens for sample in first_two] == [10, 10]
+
+
+@given(problems=CHAINS, slots=st.integers(1, 5))
+def test_a_replay_draws_everything_within_what_is_possible(
+    problems: list[list[Chain]], slots: int
+) -> None:
+    drawn = replay(problems, EVEN, slots)
+    lengths = [tokens for chains in problems for c in chains for stage in c for tokens in stage]
+    assert sorted(sample.tokens for sample in drawn) == sorted(lengths)
+    if not drawn:
+        return
+    end = max(sample.end for sample in drawn)
+    longest = max(sum(map(max, _until_empty(c))) for chains in problems for c in chains)
+    assert end >= max(sum(lengths) / EVEN.rate(slots), longest / 10) - 1e-6
+    assert end <= sum(lengths) / 10 + 1e-6
+    moments = sorted({sample.start for sample in drawn})
+    assert all(sum(s.start <= at < s.end - 1e-9 for s in drawn) <= slots for at in moments)
+
+
+def _until_empty(chain: Chain) -> Chain:
+    return tuple(stage for stage in chain if stage)
+
+
+def test_rates_between_the_points_are_linear_and_beyond_the_last_as_there() -> None:
+    curve = RateCurve(((2, 30.0), (4, 50.0)))
+    assert [curve.rate(count) for count in (1, 2, 3, 4, 9)] == [15.0, 30.0, 40.0, 50.0, 50.0]
+
+
+def trace_of(strategy: str, paths: dict[NodePath, int]) -> Trace:
+    nodes = tuple(Node(path, path[:-1], "x", "eos", tokens=count) for path, count in paths.items())
+    return Trace("p", strategy, nodes, (), (), None, None, Spent())
+
+
+def test_chains_are_what_each_strategy_waits_for() -> None:
+    paths: dict[NodePath, int] = {(0,): 5, (1,): 6, (2,): 7, (3,): 8, (0, 0): 1, (3, 0): 2}
+    assert chains_of(trace_of("beam_search", paths), 2) == [((5, 6, 7, 8), (1, 2))]
+    assert chains_of(trace_of("dvts", paths), 2) == [((5, 6), (1,)), ((7, 8), (2,))]
+    flat: dict[NodePath, int] = {(0,): 5, (1,): 6}
+    assert chains_of(trace_of("sample", flat), 2) == [((5,),), ((6,),)]
+    with pytest.raises(ValueError, match="self_refine"):
+        chains_of(trace_of("self_refine", flat), 2)
+
+
+def test_the_steady_time_leaves_out_warm_up_and_tail() -> None:
+    # 100 tokens: 10 in the first 10 s, 80 in the next 8 s, 10 in the last 10 s.
+    samples = [Drawn(0, 10, 10), Drawn(10, 18, 80), Drawn(18, 28, 10)]
+    assert steady_seconds(samples) == pytest.approx((80, 8))
+    with pytest.raises(ValueError, match="no token"):
+        steady_seconds([Drawn(0, 1, 0)])
+
+
+def test_time_that_only_one_side_covers() -> None:
+    assert covered([(3, 4), (0, 1), (0.5, 2)]) == [(0, 2), (3, 4)]
+    assert only_in_first([(0, 4)], [(1, 2), (3, 9)]) == pytest.approx(2)
+    assert only_in_first([(0, 1)], []) == 1
+    assert only_in_first([], [(0, 1)]) == 0
+
+
+def test_growth_compares_runs_of_as_many_nodes() -> None:
+    def taken(n: int, problems: int, nodes: int, seconds: float) -> NodeTime:
+        return NodeTime("sample", n, problems, nodes, seconds, seconds, 1e-5)
+
+    times = [taken(4, 1, 4, 9.0), taken(4, 16, 64, 1.0), taken(64, 1, 64, 1.5)]
+    assert growths(times, "sample") == [1.5]
+
+
+def test_spread_is_median_and_range() -> None:
+    assert Spread.of([3.0, 1.0, 2.0]).shown(1) == "2.0 (1.0 to 3.0)"
+    assert Spread.of([3.0]).shown(1) == "3.0"
+    with pytest.raises(ValueError, match="nothing"):
+        Spread.of([])
+
+
+class Reads:
+    """A verifier that notes which problem objects it was given."""
+
+    info = VerifierInfo("reads", "reads", "steps", 0.0, 1.0, "value")
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Problem, Prefix]] = []
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        self.seen += [(problem, prefix) for prefix in prefixes]
+        return [StepScores(tuple(0.1 * i for i in range(p.depth))) for p in prefixes]
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_the_lock_step_verifier_reads_each_prefix_as_if_for_the_first_time() -> None:
+    problem, inner = Problem.ask("What?"), Reads()
+    short = Prefix.root(problem).grow(Step("a\n\n"))
+    long = short.grow(Step("b\n\n"))
+    scores = await WholePrefixes(inner).score(problem, [long, short, long])
+    assert [len(s.scores) for s in scores if isinstance(s, StepScores)] == [2, 1, 2]
+    assert [prefix.key for _, prefix in inner.seen] == [long.key, short.key, long.key]
+    assert len({id(given) for given, _ in inner.seen}) == 3
+    assert all(given == problem and prefix.problem is given for given, prefix in inner.seen)
+
+
+async def test_a_watched_engine_notes_each_sample() -> None:
+    engine = WatchedEngine(ScriptedEngine(reasons))
+    prefix = Prefix.root(Problem.ask("What?"))
+    completions = [c async for c in engine.generate(prefix, Sampling(separator="\n\n"), [1, 2, 3])]
+    assert [drawn.tokens for drawn in engine.drawn] == [c.usage.generated for c in completions]
+    assert all(drawn.end >= drawn.start for drawn in engine.drawn)
