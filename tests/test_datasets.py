@@ -2,7 +2,8 @@ import gzip
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.errors import MissingExtraError, UsageError
-from ponder.evals.datasets import builtin_names, load, plain
+from ponder.evals.datasets import builtin_names, gym_process, load, load_set, named_sets, plain
+from ponder.evals.datasets.gym import Task
+from ponder.types import Example
 
 ROW = {"id": "a", "problem": "1 + 1?", "answer": "2"}
 
@@ -245,8 +248,8 @@ def test_an_unknown_data_set_is_named(name: str, says: str) -> None:
 
 
 def test_a_file_of_no_known_format_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"set.csv is none of .jsonl"):
-        load(write(tmp_path / "set.csv", ROW))
+    with pytest.raises(UsageError, match=r"set.txt is none of .jsonl"):
+        load(write(tmp_path / "set.txt", ROW))
 
 
 def test_built_in_sets_load_by_name() -> None:
@@ -263,29 +266,332 @@ def test_the_hub_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 class LocalHub(ModuleType):
     """Stands where the hub's library does: rows by (name, configuration, split)."""
 
-    def __init__(self, tables: Mapping[tuple[str, str | None, str], list[object]]) -> None:
+    def __init__(self, tables: Mapping[tuple[str, str | None, str], Sequence[object]]) -> None:
         super().__init__("datasets")
         self.tables = tables
 
-    def load_dataset(self, path: str, name: str | None, *, split: str) -> list[object]:
+    def load_dataset(self, path: str, name: str | None, *, split: str) -> Sequence[object]:
         if (path, name, split) not in self.tables:
             raise FileNotFoundError(f"Dataset '{path}' doesn't exist\nor is private")
         return self.tables[path, name, split]
 
 
+PUBLISHED: dict[str, tuple[tuple[str, str | None, str], dict[str, object], str]] = {
+    "math500": (
+        ("HuggingFaceH4/MATH-500", None, "test"),
+        {"problem": "1+1?", "solution": "...", "answer": "2", "unique_id": "a/1.json"},
+        "2",
+    ),
+    "gsm8k": (
+        ("openai/gsm8k", "main", "test"),
+        {"question": "1+1?", "answer": "It is <<1+1=2>>2.\n#### 1,002"},
+        "1002",
+    ),
+    "aime24": (
+        ("HuggingFaceH4/aime_2024", None, "train"),
+        {"id": 60, "problem": "1+1?", "solution": "...", "answer": "002", "year": "2024"},
+        "002",
+    ),
+    "aime25": (("math-ai/aime25", None, "test"), {"problem": "1?", "answer": "1", "id": "0"}, "1"),
+    "amc23": (("math-ai/amc23", None, "test"), {"id": 0, "question": "1?", "answer": 27.0}, "27"),
+    "olympiadbench": (
+        ("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train"),
+        {
+            "id": 1606,
+            "context": "Let $x=1$.",
+            "question": "Find $x$ and $y$.",
+            "final_answer": ["$1$, $\\frac{1}{2}$"],
+            "subfield": "Algebra",
+            "difficulty": "Competition",
+        },
+        r"1, \frac{1}{2}",
+    ),
+    "minerva": (
+        ("math-ai/minervamath", None, "test"),
+        {"question": "1?", "answer": "4.5e33"},
+        "4.5e33",
+    ),
+    "gpqa": (
+        ("Idavidrein/gpqa", "gpqa_diamond", "train"),
+        {
+            "Record ID": "rec0",
+            "Question": "Which?",
+            "Correct Answer": "right\n",
+            "Incorrect Answer 1": "wrong 1",
+            "Incorrect Answer 2": "wrong 2",
+            "Incorrect Answer 3": "wrong 3",
+            "High-level domain": "Physics",
+            "Subdomain": "Optics",
+        },
+        "",
+    ),
+}
+"""A row as each published set holds it, and its reference."""
+
+
+def served(monkeypatch: pytest.MonkeyPatch, place: object, rows: Sequence[object]) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", LocalHub({place: rows}))  # type: ignore[dict-item]
+
+
+def test_every_published_set_is_in_the_table() -> None:
+    assert sorted(named_sets()) == sorted(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published_sets_load_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    place, row, reference = PUBLISHED[name]
+    served(monkeypatch, place, [row])
+    (example,), answer = load_set(name)
+    assert answer == ("choice" if name == "gpqa" else "math")
+    assert name == "gpqa" or example.reference == reference
+    assert load(name.upper()) == load(place[0]) == (example,)
+
+
+def test_a_context_comes_before_its_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    place, row, _ = PUBLISHED["olympiadbench"]
+    served(monkeypatch, place, [row, {**row, "id": 2, "context": None}])
+    first, second = load("olympiadbench")
+    assert first.problem.question == "Let $x=1$.\n\nFind $x$ and $y$."
+    assert second.problem.question == "Find $x$ and $y$."
+    assert (first.subject, first.level, first.problem.id) == ("Algebra", "Competition", "1606")
+
+
 @pytest.mark.parametrize(
-    ("name", "configuration"),
-    [("openai/gsm8k", "main"), ("HuggingFaceH4/MATH-500", None), ("some/set", None)],
+    ("name", "file", "count"),
+    [
+        ("math500", "math500/math500.jsonl", 500),
+        ("gsm8k", "gsm8k/test.jsonl", 1319),
+        ("aime24", "aime_amc/aime24_nemo.jsonl", 30),
+        ("aime25", "aime_amc/aime25.jsonl", 30),
+        ("amc23", "aime_amc/amc23.jsonl", 40),
+    ],
 )
-def test_hub_sets_load_by_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, configuration: str | None
+def test_whole_published_sets_load_by_name(
+    monkeypatch: pytest.MonkeyPatch, test_data: Path, name: str, file: str, count: int
 ) -> None:
-    hub = LocalHub({(name, configuration, "test"): [ROW]})
-    monkeypatch.setitem(sys.modules, "datasets", hub)
+    rows = [json.loads(line) for line in (test_data / file).read_text().split("\n") if line]
+    served(monkeypatch, PUBLISHED[name][0], rows)
+    assert load(name) == load(test_data / file)
+    assert len(load(name)) == count
+
+
+def gpqa(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[Example, ...]:
+    place, row, _ = PUBLISHED["gpqa"]
+    served(monkeypatch, place, [{**row, "Record ID": f"rec{i}"} for i in range(count)])
+    return load("gpqa")
+
+
+def test_gpqa_choices_are_shuffled_by_the_id_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = gpqa(monkeypatch, 200)
+    for example in examples:
+        assert sorted(example.problem.choices) == ["right", "wrong 1", "wrong 2", "wrong 3"]
+        assert example.problem.choices["ABCD".index(example.reference or "")] == "right"
+        assert f"{example.reference}) right" in example.problem.question
+    assert gpqa(monkeypatch, 200) == examples
+    assert gpqa(monkeypatch, 3) == examples[:3]
+    places = Counter(example.reference for example in examples)
+    assert set(places) == set("ABCD")
+    assert min(places.values()) >= 30  # of 50 expected
+    assert len({example.problem.choices for example in examples}) == 24
+    assert (examples[0].subject, examples[0].level) == ("Physics", "Optics")
+
+
+def test_a_gated_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    served(monkeypatch, ("no", None, "test"), [])
+    with pytest.raises(UsageError, match=r"gated: agree .*/Idavidrein/gpqa, .*HF_TOKEN") as error:
+        load("gpqa")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("some/set", ("some/set", None, "test")),
+        ("some/set:small", ("some/set", "small", "test")),
+        ("some/set::train", ("some/set", None, "train")),
+        ("gsm8k:socratic:train", ("openai/gsm8k", "socratic", "train")),
+        ("MATH_500", ("HuggingFaceH4/MATH-500", None, "test")),
+    ],
+)
+def test_a_hub_name_may_say_configuration_and_split(
+    monkeypatch: pytest.MonkeyPatch, name: str, place: object
+) -> None:
+    served(monkeypatch, place, [ROW])
     assert load(name)[0].problem.id == "a"
     with pytest.raises(UsageError, match="other/set cannot be read from the hub: Dataset") as error:
         load("other/set")
     assert "\n" not in str(error.value)
+
+
+CHOICES = {"id": "a", "question": "Which?", "options": ["one", "two", "three"]}
+
+
+@pytest.mark.parametrize("answer", ["B", "b", "two", 1, 1.0, "1"])
+def test_the_right_choice_is_a_letter_a_text_or_a_place(tmp_path: Path, answer: object) -> None:
+    (example,), kind = load_set(write(tmp_path / "set.jsonl", {**CHOICES, "answer": answer}))
+    assert kind == "choice"
+    assert example.reference == "B"
+    assert example.problem.choices == ("one", "two", "three")
+    assert example.problem.question == "Which?\n\nA) one\nB) two\nC) three"
+
+
+def test_labels_of_choices_are_their_names(tmp_path: Path) -> None:
+    listed = {"text": ["7", "2", "1"], "label": ["1", "2", "3"]}
+    row = {"question": "Which?", "choices": listed, "answerKey": "1"}
+    [example] = load(write(tmp_path / "set.jsonl", row), map={"answer": "answerKey"})
+    assert example.reference == "A"
+
+
+def test_columns_of_a_table_are_choices(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text('id,question,one,two,answer\n7,"Which,\nthen?",yes,no,no\n8,Or?,a,b,A\n')
+    (first, second), kind = load_set(path, map={"choices": "one+two"})
+    assert kind == "choice"
+    assert first.problem.question == "Which,\nthen?\n\nA) yes\nB) no"
+    assert (first.problem.id, first.reference, second.reference) == ("7", "B", "A")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"answer": "four"}, "line 1: `answer` names none of the 3 choices, got 'four'.*up to C"),
+        ({"answer": 3}, "`answer` names none of the 3 choices, got 3"),
+        ({"answer": -1}, "got -1"),
+        ({"answer": True}, "got True"),
+        ({"answer": "A", "options": "one"}, "`options` must be a list of 2 to 26 texts, got 'one'"),
+        ({"answer": "A", "options": ["one"]}, "must be a list of 2 to 26"),
+        ({"answer": "A", "options": ["one", ""]}, "must be a list of 2 to 26"),
+        ({"answer": "A", "options": {"text": ["a", "b"], "label": ["x"]}}, "must be a list of 2"),
+    ],
+)
+def test_choices_that_cannot_be_used_are_named(
+    tmp_path: Path, row: Mapping[str, object], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says) as error:
+        load(write(tmp_path / "set.jsonl", {**CHOICES, **row}))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "is empty"),
+        ("problem,answer\n1?,2,3\n", "row 1: it has more values than there are columns"),
+        ("problem,answer\n1?\n", "row 1: no `answer`"),
+        ('problem,answer\n"1?,2\n', "line 1: not CSV"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, content: str, says: str
+) -> None:
+    (tmp_path / "set.csv").write_text(content)
+    with pytest.raises(UsageError, match=says):
+        load(tmp_path / "set.csv")
+
+
+GYM = "reasoning-gym:chain_sum"
+
+
+def asked(name: str, **knobs: object) -> str:
+    return json.dumps(Task(name, 20, 3, knobs)._asdict())
+
+
+def test_reasoning_gym_makes_problems_by_name() -> None:
+    examples, kind = load_set(f"{GYM}:size=5,seed=3,max_terms=2", limit=4)
+    assert kind == "reasoning-gym"
+    assert [example.problem.id for example in examples] == [f"chain_sum-3-{i}" for i in range(4)]
+    for example in examples:
+        terms = re.search(r"[\d+ -]+(?= =)", example.problem.question)
+        assert terms is not None
+        numbers = map(int, re.findall(r"[+-]?\d+", terms[0].replace(" ", "")))
+        assert sum(numbers) == int(example.reference or "")
+
+
+def test_a_task_that_draws_from_sets_is_the_same_in_every_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        made.append(load("reasoning-gym:isomorphic_strings:size=20"))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "list_functions"])
+def test_a_problem_depends_on_its_task_and_index_alone(task: str) -> None:
+    described = json.loads(asked(task))
+    made = [[gym_process.entry_of(described, i)["question"] for i in order] for order in ORDERS]
+    assert sorted(made[0]) == sorted(made[1])
+    assert len(set(made[0])) > 10
+
+
+ORDERS = (range(20), range(19, -1, -1))
+
+
+@pytest.mark.long
+def test_every_task_is_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reasoning_gym.factory import DATASETS
+
+    for task in sorted(DATASETS.keys() - {"composite"}):
+        made = []
+        for seed in ("1", "2"):
+            monkeypatch.setenv("PYTHONHASHSEED", seed)
+            made.append(load(f"reasoning-gym:{task}:size=3"))
+        assert made[0] == made[1], task
+
+
+def test_a_task_of_many_right_answers_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gym_process.main([asked("graph_color")]) == 0
+    questions = json.loads(capsys.readouterr().out)
+    assert len(questions) == 20
+    assert [answer for _, answer in questions] == [None] * 20
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (asked("chain_sums"), "there is no task 'chain_sums': use one of ab, "),
+        (asked("chain_sum", terms=2), "chain_sum has no knob 'terms': it has .*max_terms"),
+        (asked("chain_sum", max_terms=0), "chain_sum cannot be made so: "),
+        (asked("chain_sum", max_terms="x"), "chain_sum cannot be made so: "),
+        (asked("composite"), "composite cannot be made so: "),
+    ],
+)
+def test_a_task_that_cannot_be_made_is_one_line(
+    capsys: pytest.CaptureFixture[str], task: str, says: str
+) -> None:
+    assert gym_process.main([task]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.match(says, said.err)
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (f"{GYM}s", "reasoning-gym:chain_sums cannot be made: there is no task 'chain_sums'"),
+        (f"{GYM}:size=0", "`size` must be a whole number from 1 on, got 0"),
+        (f"{GYM}:size=many", "`size` must be a whole number from 1 on, got 'many'"),
+        (f"{GYM}:seed=-1", "`seed` must be a whole number from 0 on, got -1"),
+        (f"{GYM}:50", "write KEY=VALUE after the task, got '50'"),
+    ],
+)
+def test_a_task_that_cannot_be_made_is_one_clear_line(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as error:
+        load(name)
+    assert "\n" not in str(error.value)
+
+
+def test_reasoning_gym_has_no_columns() -> None:
+    with pytest.raises(UsageError, match="has no columns: leave `map` out"):
+        load(GYM, map={"problem": "question"})
+
+
+def test_reasoning_gym_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'ponder\[gym\]'"):
+        load(GYM)
 
 
 @given(st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False))

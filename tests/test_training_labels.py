@@ -18,6 +18,7 @@ from ponder.answers.registry import answer_kind
 from ponder.engines.scripted import Reply, ScriptedEngine
 from ponder.errors import StoreError, UsageError
 from ponder.evals.grading import Grader
+from ponder.evals.grading_kinds import grading_of
 from ponder.session import Slots
 from ponder.training.graded_runs import GradedRun, read_graded
 from ponder.training.label_formats import read_labels, write_labels
@@ -92,9 +93,9 @@ async def labelled(
     engine = ScriptedEngine(script, slots=slots, identity=identity)
     answers = answer_kind("math")
     shared = Slots(slots)
-    async with Grader() as grader:
+    async with Grader() as grader, grading_of(answers, grader) as grading:
         with LabelLog(run.folder, k, 0, identity) as log:
-            labeller = Labeller(engine, shared, Sampling(), answers.extract, grader, log, Silent())
+            labeller = Labeller(engine, shared, Sampling(), answers, grading, log, Silent())
             done = await labeller.label(run)
     answers.close()
     assert shared.free == slots

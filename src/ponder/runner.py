@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ponder.answers.base import AnswerKind
+from ponder.answers.base import AnswerKind, kind_for
 from ponder.answers.remembered import RememberedAnswers
 from ponder.budget import Budget
 from ponder.engines.base import Engine
@@ -92,7 +92,7 @@ async def solve(
             problem,
             method.engine,
             method.verifiers,
-            method.answers,
+            kind_for(method.answers, problem),
             log,
             slots,
             options,
@@ -154,7 +154,7 @@ async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace,
         known = [candidate.answer for candidate in kept.candidates if candidate.answer]
         again = replace(
             method,
-            answers=RememberedAnswers(method.answers, known),
+            answers=RememberedAnswers(kind_for(method.answers, example.problem), known),
             options=replace(method.options, failures_from_log=True),
         )
         trace = await solve(example.problem, again, _Recorded(store.log), Slots(1))

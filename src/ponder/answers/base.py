@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from ponder.types import Answer
+from ponder.types import Answer, Problem
 
 
 class AnswerKind(Protocol):
@@ -24,3 +24,17 @@ class AnswerKind(Protocol):
     def close(self) -> None:
         """Free what parsing holds; a second call does nothing."""
         ...
+
+
+@runtime_checkable
+class ReadsProblem(Protocol):
+    """A kind that reads an answer by what the problem offers, as its choices."""
+
+    def for_problem(self, problem: Problem) -> AnswerKind:
+        """The kind for this problem; what it holds belongs to the kind that it is made from."""
+        ...
+
+
+def kind_for(kind: AnswerKind, problem: Problem) -> AnswerKind:
+    """`kind` as it reads this problem's answers: itself, unless it is a `ReadsProblem`."""
+    return kind.for_problem(problem) if isinstance(kind, ReadsProblem) else kind

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 LONGEST_STATED = 1000
 """Characters after "the answer is" that are looked at."""
 
+_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _BRACE = re.compile(r"(\\(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
 _FINAL_ANSWER = re.compile(r"final\s+answer(?:\s+is\b|\**\s*:)", re.IGNORECASE)
 _ANSWER = re.compile(r"\banswer(?:\s+is\b|\**\s*:)", re.IGNORECASE)
@@ -56,6 +57,22 @@ def stated(text: str) -> str | None:
         if answer is not None:
             return answer
     return None
+
+
+def tagged(text: str) -> str | None:
+    """What stands between the last `<answer>` and `</answer>` around some text, or None."""
+    answer, start = None, None
+    for tag in _TAG.finditer(text):
+        if not tag.group(1):
+            start = tag.end()
+        elif start is not None:
+            answer, start = text[start : tag.start()].strip() or answer, None
+    return answer
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank, without the white space around it; else nothing."""
+    return text.strip().rpartition("\n")[2].strip()
 
 
 def last_number(text: str) -> str | None:

@@ -12,7 +12,7 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypedDict
 
@@ -53,7 +53,8 @@ class LimitedWorkers:
     """Calls one function in processes that are killed when they take too long.
 
     Processes start when they are needed, serve any event loop, and end with this process, however
-    it ends. One that was killed is replaced at once. `seconds` are processor time of one call.
+    it ends. One that was killed is replaced at once. `seconds` are processor time of one call,
+    `environment` is added to this process's own.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class LimitedWorkers:
         seconds: float = 5.0,
         memory_mb: int = 1024,
         warm_up: Sequence[Sequence[object]] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         if workers < 1:
             raise UsageError(f"`workers` must be at least 1, got {workers}")
@@ -73,6 +75,7 @@ class LimitedWorkers:
             raise UsageError(f"`memory_mb` must be at least {LEAST_MEMORY}, got {memory_mb}")
         self.seconds = seconds
         self._command = (function, str(memory_mb), json.dumps(warm_up))
+        self._environment = environment or {}
         self._idle: deque[_Process] = deque()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ponder-worker")
         self._end = weakref.finalize(self, _shut_down, self._threads, self._idle)
@@ -93,7 +96,7 @@ class LimitedWorkers:
         try:
             process = self._idle.pop()
         except IndexError:
-            process = _Process(self._command)
+            process = _Process(self._command, self._environment)
         outcome = process.call(arguments, self.seconds)
         if process.alive:
             self._idle.append(process)
@@ -103,11 +106,12 @@ class LimitedWorkers:
 class _Process:
     """One worker process and the socket to it."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-c", _BOOT, json.dumps(sys.path), *command],
+                env={**os.environ, **environment},
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -12,7 +12,8 @@ from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
 from ponder.evals.graded_rows import GradedRows, grade_rows
 from ponder.evals.grading import Grader
-from ponder.evals.study import grade_run, reopened
+from ponder.evals.run_grading import Graded, grade_run
+from ponder.evals.study import reopened
 
 
 def grade(
@@ -22,7 +23,7 @@ def grade(
     ] = False,
     seconds: Annotated[float, typer.Option(help="The longest that one pair may take.")] = 5.0,
 ) -> None:
-    """Grade answers by mathematical equality, within limits of time and memory.
+    """Grade answers: pairs by mathematical equality, a run by its own answer kind.
 
     Example: ponder grade answers.jsonl --json
     """
@@ -30,11 +31,8 @@ def grade(
         raise UsageError(f"{target} is neither a file nor a run directory")
     if target.is_dir():
         with working("grading"):
-            right, total = asyncio.run(_grade_run(target, seconds))
-        if as_json:
-            print_json({"summary": {"candidates": total, "correct": right}})
-        else:
-            output().print(f"{right} of {total} candidates are right", markup=False)
+            run = asyncio.run(_grade_run(target, seconds))
+        _show(run, as_json=as_json)
         return
     with working("grading"):
         graded = asyncio.run(_grade_rows(target, seconds))
@@ -54,9 +52,17 @@ async def _grade_rows(path: Path, seconds: float) -> GradedRows:
         return await grade_rows(path, grader)
 
 
-async def _grade_run(folder: Path, seconds: float) -> tuple[int, int]:
+async def _grade_run(folder: Path, seconds: float) -> Graded:
     with reopened(folder) as store:
         async with Grader(seconds=seconds) as grader:
-            await grade_run(store, grader)
-        grades = store.grades("ours").values()
-    return sum(grades), len(grades)
+            return await grade_run(store, grader)
+
+
+def _show(run: Graded, *, as_json: bool) -> None:
+    if as_json:
+        counts = {"candidates": run.candidates, "correct": run.right}
+        print_json({"summary": {**counts, "failed": run.failed.total()}})
+        return
+    output().print(f"{run.right} of {run.candidates} candidates are right", markup=False)
+    if run.failed:
+        output().print(run.failures, markup=False, soft_wrap=True)

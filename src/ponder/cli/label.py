@@ -12,6 +12,7 @@ from ponder.answers.registry import answer_kind
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json, working
 from ponder.errors import PonderError, UsageError
 from ponder.evals.grading import Grader
+from ponder.evals.grading_kinds import grading_of
 from ponder.recipes import Recipe
 from ponder.report.counting import CountingProgress
 from ponder.runner import opened
@@ -72,15 +73,17 @@ async def _label(
     answers = answer_kind(recipe.study.answer)
     sampling = recipe.study.sampling.sampling()
     try:
-        async with opened(recipe, announce) as (engine, slots), Grader() as grader:
+        async with (
+            opened(recipe, announce) as (engine, slots),
+            Grader() as grader,
+            grading_of(answers, grader) as grading,
+        ):
             identity = engine.capabilities.identity
             with (
                 LabelLog(run.folder, completions, seed, identity) as log,
                 CountingProgress(errors(), run.folder.name, "steps") as watch,
             ):
-                labeller = Labeller(
-                    engine, slots, sampling, answers.extract, grader, log, watch, stop
-                )
+                labeller = Labeller(engine, slots, sampling, answers, grading, log, watch, stop)
                 return await labeller.label(run), log.known
     finally:
         await asyncio.to_thread(answers.close)

@@ -12,8 +12,9 @@ from pathlib import Path
 from ponder.engines.base import Engine
 from ponder.evals.grading import Grader
 from ponder.evals.rescore import rescore
+from ponder.evals.run_grading import grade_run
 from ponder.evals.score_many import Scorer
-from ponder.evals.study import Plan, closed, examples_of, grade_run, jobs_of, open_store
+from ponder.evals.study import Plan, closed, examples_of, jobs_of, open_store
 from ponder.recipes import Recipe
 from ponder.runner import Job, RunObserver, opened, run
 from ponder.store.run import RunStore

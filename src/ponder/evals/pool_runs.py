@@ -13,7 +13,7 @@ from ponder.evals.exchange.sources import Source, read_source
 from ponder.evals.grading import Grader
 from ponder.evals.pool_import import ImportedProblem, import_pool
 from ponder.evals.pools import PoolProblem
-from ponder.evals.study import grade_run
+from ponder.evals.run_grading import grade_run
 from ponder.store.run import RunStore
 from ponder.types import NodePath
 

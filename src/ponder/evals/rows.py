@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,8 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ponder.errors import MissingExtraError, UsageError
 from ponder.evals.exchange.remainder import unpacked
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
-
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -41,6 +42,8 @@ def read_rows(path: Path) -> list[Row]:
     name = path.name.lower()
     if name.endswith(".parquet"):
         rows = _table_rows(path)
+    elif name.endswith(".csv"):
+        rows = _csv_rows(path)
     elif name.endswith(".json"):
         rows = _array_rows(path)
     elif name.endswith((".jsonl", ".jsonl.gz")):
@@ -104,6 +107,20 @@ def _array_rows(path: Path) -> list[Row]:
     if not isinstance(values, list):
         raise UsageError(f"{path} must hold a JSON array of objects")
     return as_rows(str(path), values)
+
+
+def _csv_rows(path: Path) -> list[Row]:
+    """The first line names the columns; a row with more of them than that is refused."""
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    rows = []
+    try:
+        for number, values in enumerate(reader, start=1):
+            if None in values:
+                raise UsageError(f"{path}, row {number}: it has more values than there are columns")
+            rows.append(Row(f"{path}, row {number}", values))
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
+    return rows
 
 
 def _table_rows(path: Path) -> list[Row]:

@@ -17,8 +17,10 @@ from ponder.answers.registry import answer_kind
 from ponder.budget import Budget
 from ponder.engines.base import Engine
 from ponder.errors import UsageError
-from ponder.evals.datasets import load
-from ponder.evals.grading import Comparison, Grader
+from ponder.evals.datasets import DataSet, load_set
+from ponder.evals.grading import Grader
+from ponder.evals.grading_kinds import check_gradable
+from ponder.evals.run_grading import grade_run
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
 from ponder.recipes.registry import check_scored, strategy_of, verifier_of
@@ -27,7 +29,7 @@ from ponder.runner import Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
-from ponder.types import Example, NodePath
+from ponder.types import Example
 from ponder.verifiers.base import Verifier
 
 EXTENDABLE = ("limit", "ids", "size", "verifier_size")
@@ -59,19 +61,25 @@ def _varied(plan: Plan, key: str, value: object) -> Plan:
     return Plan(plan.recipe.with_key(key, value), plan.folder / f"{key}={value}")
 
 
-def examples_of(study: Study) -> list[Example]:
-    """The study's problems with its prompt around them."""
+def data_of(study: Study) -> DataSet:
+    """The study's problems with its prompt around them, and what an answer is."""
     if not study.dataset:
         raise UsageError("no data set: give `--dataset FILE_OR_NAME`, or `dataset` in [study]")
-    loaded = load(study.dataset, limit=study.limit, ids=study.ids or None, map=study.map)
+    loaded = load_set(study.dataset, limit=study.limit, ids=study.ids or None, map=study.map)
     prompt = load_prompt(study.prompt)
-    return [
+    asked = (
         replace(
             example,
             problem=replace(example.problem, messages=prompt.render(example.problem.question)),
         )
-        for example in loaded
-    ]
+        for example in loaded.examples
+    )
+    return DataSet(tuple(asked), study.answer or loaded.answer)
+
+
+def examples_of(study: Study) -> list[Example]:
+    """The problems of `data_of` alone."""
+    return list(data_of(study).examples)
 
 
 def method_of(
@@ -120,7 +128,8 @@ async def run_plans(
     many problems left. Everything that can be wrong with a recipe is
     found before the engine is opened.
     """
-    examples = {plan.folder: examples_of(plan.recipe.study) for plan in planned}
+    data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
+    planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
     for plan in planned:
         check_scored(strategy_of(plan.recipe.study), _verifiers(plan.recipe.study))
     async with AsyncExitStack() as stack:
@@ -130,14 +139,23 @@ async def run_plans(
         for plan in planned:
             store = stack.enter_context(open_store(plan))
             stores.append(store)
-            more = await jobs_of(plan, store, examples[plan.folder], engine)
+            more = await jobs_of(plan, store, data[plan.folder].examples, engine)
             observer = watch(plan, len(more)) if watch else None
             jobs += [replace(job, observer=observer) for job in more]
         async with closed(jobs):
             await run(jobs, slots, stop)
         async with Grader() as grader:
             for store in stores:
-                await grade_run(store, grader)
+                graded = await grade_run(store, grader)
+                if graded.failed:
+                    announce(f"{store.folder}: {graded.failures}")
+
+
+def _answered(plan: Plan, answer: str) -> Plan:
+    """The plan with its answer kind named, so that the run says by what it is graded."""
+    answers = answer_kind(answer)
+    check_gradable(answers)
+    return replace(plan, recipe=plan.recipe.with_key("answer", answers.name))
 
 
 def open_store(plan: Plan) -> RunStore:
@@ -212,27 +230,6 @@ async def provenance(
         text, ids = await render(examples[0].problem.messages)
         known["prompt"] = {"text": text, "ids": list(ids)}
     return known
-
-
-async def grade_run(store: RunStore, grader: Grader) -> None:
-    """Grade every candidate of the run by its reference; one without an answer is not right."""
-    references = {example.problem.id: example.reference for example in store.examples()}
-    paths: list[tuple[str, NodePath]] = []
-    comparisons: list[Comparison] = []
-    grades: dict[tuple[str, NodePath], bool] = {}
-    for trace in await asyncio.to_thread(lambda: list(store.traces())):
-        reference = references.get(trace.problem_id)
-        for candidate in trace.candidates if reference is not None else ():
-            place = (trace.problem_id, candidate.path)
-            if candidate.answer is None:
-                grades[place] = False
-            else:
-                assert reference is not None
-                paths.append(place)
-                comparisons.append(Comparison(reference, candidate.answer.raw))
-    verdicts = await grader.grade_many(comparisons)
-    grades |= {place: verdict.equal for place, verdict in zip(paths, verdicts, strict=True)}
-    store.set_grades("ours", grades)
 
 
 def reopened(folder: Path) -> RunStore:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ponder.answers.base import AnswerKind, kind_for
 from ponder.engines.base import Engine
 from ponder.errors import EngineError
-from ponder.evals.grading import Comparison, Grader
+from ponder.evals.grading_kinds import Given, Grading
 from ponder.evals.score_many import Watch
 from ponder.runner import unwrapped
 from ponder.session import Slots
@@ -78,9 +79,9 @@ class Labeller:
     slots: Slots
     sampling: Sampling
     """The run's own."""
-    extract: Callable[[str], str | None]
-    """The answer in a whole solution's text."""
-    grader: Grader
+    answers: AnswerKind
+    grading: Grading
+    """Of these answers."""
     log: LabelLog
     """Says how many completions to draw from each step, and keeps what came of them."""
     watch: Watch
@@ -120,10 +121,10 @@ class Labeller:
         texts = [one.prefix.text + done.text for done in completions if done.error is None]
         if not texts:
             return None
-        reference = one.problem.example.reference
-        assert reference is not None
-        found = [raw for raw in map(self.extract, texts) if raw is not None]
-        verdicts = await self.grader.grade_many([Comparison(reference, raw) for raw in found])
+        example = one.problem.example
+        extracted = map(kind_for(self.answers, example.problem).extract, texts)
+        given = [Given(example, raw) for raw in extracted if raw is not None]
+        verdicts = await self.grading.grade(given)
         return Counted(sum(verdict.equal for verdict in verdicts), len(texts))
 
     async def _draw(self, one: Asked, rank: int) -> list[Completion]:
