@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, cast
 
 from ponder.store.base import CallRecord
@@ -19,6 +19,10 @@ from ponder.types import (
     Usage,
 )
 
+# By name and not by `asdict`, which copies token by token: half the time of a call without latency.
+_SAMPLING = tuple(field.name for field in fields(Sampling))
+_COMPLETION = tuple(f.name for f in fields(Completion) if f.name not in ("index", "usage"))
+
 
 def seed_of(run_seed: int, problem_id: str, path: NodePath) -> int:
     """The sample's own seed, 31 bits: never consecutive, the same for any n and any order."""
@@ -28,7 +32,7 @@ def seed_of(run_seed: int, problem_id: str, path: NodePath) -> int:
 
 def sample_request(prefix: Prefix, sampling: Sampling, seed: int) -> str:
     """Hash of all that a sample depends on besides the engine."""
-    return _hash([prefix.key.hex(), asdict(sampling), seed])
+    return _hash([prefix.key.hex(), {name: getattr(sampling, name) for name in _SAMPLING}, seed])
 
 
 def score_request(prefix: Prefix) -> str:
@@ -42,10 +46,8 @@ def _hash(content: Sequence[object]) -> str:
 
 def pack_completion(completion: Completion) -> CallRecord:
     """A completion as a record, without its place in the call."""
-    content = {
-        name: value
-        for name, value in asdict(completion).items()
-        if value is not None and name not in ("index", "usage")
+    content: dict[str, object] = {
+        name: value for name in _COMPLETION if (value := getattr(completion, name)) is not None
     }
     content["usage"] = list(completion.usage)
     return CallRecord(json.dumps(content).encode(), completion.error is not None)

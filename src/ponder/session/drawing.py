@@ -29,6 +29,10 @@ class _Draw(NamedTuple):
     path: NodePath
     sampling: Sampling
     """As the budget granted it."""
+    seed: int
+    """Its own."""
+    key: CallKey
+    """Names it in the call log."""
 
     @property
     def prefix(self) -> Prefix:
@@ -137,7 +141,14 @@ class Drawing:
             return
         if not self._granted:
             asyncio.get_running_loop().call_soon(self._start)
-        self._granted.append(_Draw(stream, path, stream.sampling.granted(grant)))
+        self._granted.append(self._draw(stream, path, stream.sampling.granted(grant)))
+
+    def _draw(self, stream: SampleStream, path: NodePath, sampling: Sampling) -> _Draw:
+        seed = seed_of(self._options.seed, self._problem.id, path)
+        request = sample_request(stream.prefix, sampling, seed)
+        identity = self._engine.capabilities.identity
+        key = CallKey(self._problem.id, path, "sample", identity, request)
+        return _Draw(stream, path, sampling, seed, key)
 
     def _start(self) -> None:
         granted, self._granted = self._granted, []
@@ -170,16 +181,8 @@ class Drawing:
         for stream in streams:
             del stream.tasks[task]
 
-    def _key(self, draw: _Draw) -> CallKey:
-        request = sample_request(draw.prefix, draw.sampling, self._seed(draw))
-        identity = self._engine.capabilities.identity
-        return CallKey(self._problem.id, draw.path, "sample", identity, request)
-
-    def _seed(self, draw: _Draw) -> int:
-        return seed_of(self._options.seed, self._problem.id, draw.path)
-
     def _from_log(self, draw: _Draw) -> bool:
-        record = self._log.get(self._key(draw))
+        record = self._log.get(draw.key)
         if record is None or (record.failed and not self._options.failures_from_log):
             return False
         self._end(draw, unpack_completion(record, 0))
@@ -216,7 +219,7 @@ class Drawing:
         """One call of the engine; a sample leaves `waiting` when it has ended."""
         draws = list(waiting.values())
         self.running += len(draws)
-        seeds = [self._seed(draw) for draw in draws]
+        seeds = [draw.seed for draw in draws]
         reason = "the engine ended without this sample"
         try:
             async with aclosing(
@@ -236,17 +239,16 @@ class Drawing:
 
     def _keep(self, draw: _Draw, completion: Completion) -> None:
         self.running -= 1
-        self._log.put(self._key(draw), pack_completion(completion))
+        self._log.put(draw.key, pack_completion(completion))
         self._end(draw, completion)
 
     def _end(self, draw: _Draw, completion: Completion) -> None:
         """Grow the prefix, tell the ledger, hand the sample on."""
         failed = completion.error is not None
-        stream, path, sampling = draw
-        prefix = draw.prefix
+        stream, path, prefix = draw.stream, draw.path, draw.prefix
         for step in () if failed else steps.split(completion, self._options.separator):
             prefix = prefix.grow(step)
-        cut = completion.ended == "length" and sampling.limit < stream.sampling.limit
+        cut = completion.ended == "length" and draw.sampling.limit < stream.sampling.limit
         self.uncounted[path] = completion
         stream.put(Sample(path, _parent(draw.prefix, path), prefix, completion, cut))
         entry = self._entries[path]
