@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
+from ponder.errors import UsageError
 from ponder.evals.costs import Costing, ProblemCost, flops, mean_costs, money, total_tokens
+from ponder.evals.limits import SpendingLimit
 from ponder.recipes import Recipe
 from ponder.recipes.costing import ModelSize, Prices
 from ponder.recipes.toml import recipe_toml
+from ponder.report.progress import MethodsProgress
 from ponder.trace import Node, Spent, Trace
 from ponder.types import NodePath
 from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
@@ -201,3 +206,71 @@ def test_a_dvts_is_reported_by_whole_subtrees(
     assert "cut by whole subtrees of 2, not by candidates" in capsys.readouterr().out
     status, line = failing(capsys, "report", run, "--n", "4")
     assert (status, "search, which has one N, 8: run it again for N = 4" in line) == (2, True)
+
+
+def test_a_limit_counts_what_is_finished_and_sets_stop_once_it_is_reached() -> None:
+    limit = SpendingLimit(tokens=90)
+    limit.count(TREE)  # 10 + 13 + 20, and 5 wasted
+    assert (limit.spent_tokens, limit.stop.is_set()) == (48, False)
+    limit.count(TREE)
+    assert limit.reached == "96 tokens are spent, the limit is 90"
+    paid = SpendingLimit(money=1e-4, prices=Prices(generated=5))
+    paid.count(TREE)
+    assert paid.spent_money == pytest.approx((13 + 5) * 5e-6)
+    assert not paid.stop.is_set()
+    paid.count(TREE)
+    assert paid.reached == "0.00018 is spent, the limit is 0.0001"
+    assert SpendingLimit().reached is None
+
+
+def test_samples_of_open_problems_count_until_their_problem_does() -> None:
+    limit = SpendingLimit(tokens=60)
+    with MethodsProgress(Console(file=io.StringIO())) as progress:
+        observer = limit.watching(progress.method("run", 2), [])
+        for own in (*TREE.nodes, TREE.nodes[0]):  # scores came: the same sample again
+            observer.on_node("p", own)
+        assert limit.open_tokens == 13
+        observer.on_problem_done("p", TREE)
+        assert (limit.open_tokens, limit.spent_tokens) == (0, 48)
+        assert not limit.stop.is_set()
+        observer.on_node("q", node((0,), 10, 12))
+        assert limit.stop.is_set()
+        again = limit.watching(progress.method("run", 1), [TREE])
+        assert limit.spent_tokens == 96
+        again.on_problem_done("p", trace(*TREE.nodes, node((2,), 10, 1), verifier=20))
+        assert limit.spent_tokens == 97  # solved again with a sample more: counted once
+
+
+def test_a_limit_that_cannot_be_kept_stops_the_run() -> None:
+    limit = SpendingLimit(tokens=1_000_000)
+    limit.count(trace(node((0,), None, 4)))
+    assert limit.stop.is_set()
+    assert "does not tell its tokens" in str(limit.reached)
+    with pytest.raises(UsageError, match="`--max-cost` needs prices"):
+        SpendingLimit(money=1.0)
+    with pytest.raises(UsageError, match="`--max-tokens-total` must be over 0, got 0"):
+        SpendingLimit(tokens=0)
+
+
+@pytest.mark.parametrize("limits", [("--max-tokens-total",), ("--max-cost", "--price")])
+def test_a_run_stops_at_its_limit_and_goes_on_with_a_larger_one(
+    limits: tuple[str, ...],
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    words: list[object] = ["run", *PLAY, "--dataset", data, "--n", 4, "--set", "host.slots=1"]
+    words += ["-o", run, "--json"]
+    words += ["--price", "generated=1000000"] if "--price" in limits else []
+    assert ponder(*words, limits[0], 1) == 1
+    captured = capsys.readouterr()
+    first = json.loads(captured.out)
+    assert 1 <= first["n_problems"] < 6
+    assert f"{first['n_problems']} of 6 problems are finished" in captured.err
+    assert "the same command goes on with a larger limit" in captured.err
+    assert ponder(*words, limits[0], 1) == 1  # what is spent already counts
+    again = json.loads(capsys.readouterr().out)
+    assert again["n_problems"] == first["n_problems"]
+    assert ponder(*words, limits[0], 1_000_000) == 0
+    assert json.loads(capsys.readouterr().out)["n_problems"] == 6

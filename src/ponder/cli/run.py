@@ -11,8 +11,9 @@ import typer
 
 from ponder.cli.report import present
 from ponder.cli.terminal import announce, errors, interruptible
-from ponder.cli.words import given, numbers, pairs, swept, with_keys
+from ponder.cli.words import given, numbers, pairs, prices_of, swept, with_keys
 from ponder.errors import PonderError, UsageError
+from ponder.evals.limits import SpendingLimit
 from ponder.evals.study import Plan, plans, run_plans
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
@@ -53,6 +54,15 @@ def run(
         str | None, typer.Option(help="A run: each problem's budget is what it spent there.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Of the engine openai's server.")] = None,
+    price: Annotated[
+        list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Stop when the run has cost this, at the prices.")
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option(help="Stop when the run has spent so many tokens.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any other recipe key: knobs.beam_width=2.")
     ] = None,
@@ -61,6 +71,7 @@ def run(
     """Run a strategy over a data set; the same command again goes on where it stopped.
 
     Budget kinds: generations, generated_tokens, total_tokens, seconds.
+    Price kinds: prompt, cached, generated, verifier.
 
     Example: ponder run --dataset grade-school-report --prompt grade-school --n 8 -o runs/sample
     """
@@ -82,32 +93,38 @@ def run(
         "budget": numbers(budget or (), "--budget") or None,
         "sampling": given({"temperature": temperature, "max_tokens": max_tokens}) or None,
     }
+    host = {"base_url": base_url, "prices": prices_of(price or ()) or None}
     asked = Recipe.load(recipe) if recipe else Recipe()
-    asked = with_keys(asked.changed(given(study), given({"base_url": base_url})), set_ or ())
+    asked = with_keys(asked.changed(given(study), given(host)), set_ or ())
+    spending = SpendingLimit(max_tokens_total, max_cost, asked.host.prices)
     planned = plans(asked, folder, swept(sweep or ()), seeds)
-    interruptible(lambda stop: _run(planned, stop))
+    interruptible(lambda stop: _run(planned, spending, stop))
     present([plan.folder for plan in planned], as_json=as_json)
-    _check_finished(planned)
+    _check_finished(planned, spending)
 
 
-async def _run(planned: Sequence[Plan], stop: asyncio.Event) -> None:
+async def _run(planned: Sequence[Plan], limit: SpendingLimit, stop: asyncio.Event) -> None:
+    limit.stop = stop
     with MethodsProgress(errors()) as progress:
 
         def watch(plan: Plan, left: int) -> RunObserver:
-            return progress.method(plan.folder.name, left)
+            with RunReader(plan.folder) as reader:
+                return limit.watching(progress.method(plan.folder.name, left), reader.traces())
 
         await run_plans(planned, announce=announce, watch=watch, stop=stop)
 
 
-def _check_finished(planned: Sequence[Plan]) -> None:
+def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:
     """Fail if the run was stopped before its end, or if nothing could be sampled."""
+    mend = "the same command goes on"
+    if limit.reached is not None:
+        mend = f"{limit.reached}; {mend} with a larger limit"
     for plan in planned:
         with RunReader(plan.folder) as reader:
             total, traces = len(reader.examples()), list(reader.traces())
         if len(traces) < total:
             raise PonderError(
-                f"{plan.folder}: {len(traces)} of {total} problems are finished; "
-                "the same command goes on"
+                f"{plan.folder}: {len(traces)} of {total} problems are finished; {mend}"
             )
         if traces and all(all_failed(trace) for trace in traces):
             raise PonderError(f"{plan.folder}: every sample failed: {traces[0].nodes[0].error}")
