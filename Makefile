@@ -7,6 +7,7 @@ RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 RESULTS := .results
 TORCH ?= torch==2.13.0
+GYM ?= reasoning-gym==0.1.25
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -73,9 +74,11 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/pip
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# torch stays out of the hash-checked lock: which of its builds fits depends on the machine.
+# torch stays out of the hash-checked lock: which of its builds fits depends on the machine. So does
+# reasoning-gym: it brings packages without wheels, and one of them needs a C compiler.
 $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@echo 'installing what the checks and tests need'
 	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/dev.txt
 	$(PIP_INSTALL) --only-binary :all: '$(TORCH)'
+	$(PIP_INSTALL) '$(GYM)' || echo 'without $(GYM): its tests are skipped'
 	touch $@

@@ -18,11 +18,15 @@ from ponder.answers.choice import LETTERS, ChoiceAnswers, lettered
 from ponder.answers.exact import ExactAnswers
 from ponder.answers.extraction import tagged
 from ponder.answers.registry import answer_kind
+from ponder.engines.embedded import EmbeddedEngine
 from ponder.engines.replay import ReplayEngine
 from ponder.errors import MissingExtraError, UsageError
 from ponder.evals.datasets.gym import gym_examples
 from ponder.evals.grading import Grader, Verdict
 from ponder.evals.grading_kinds import Given, check_gradable, grading_of
+from ponder.evals.run_grading import grade_run
+from ponder.evals.study import Plan, closed, data_of, jobs_of, open_store
+from ponder.recipes import Recipe
 from ponder.runner import Job, replay
 from ponder.runner import run as run_jobs
 from ponder.session import Slots
@@ -30,8 +34,12 @@ from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.strategies.sample import RepeatedSampling
 from ponder.types import Example, Message, Prefix, Problem
+from tests.engine_fixture import ENGINE_MARKS, embedded_engine
+from tests.gym_marks import NEEDS_GYM
 from tests.playing import World
 from tests.test_cli import ponder
+
+__all__ = ["embedded_engine"]
 
 QUESTION = Problem(
     (Message("user", "Which is longest?"),), "q", choices=("12 cm", "a foot", "7", "Paris")
@@ -184,6 +192,7 @@ async def test_a_kind_grades_as_it_reads(
 GYM_DATA = "reasoning-gym:count_primes:size=2"
 
 
+@NEEDS_GYM
 async def test_reasoning_gym_answers_are_scored_by_their_task() -> None:
     first, second = gym_examples(GYM_DATA)
     reference = first.reference or ""
@@ -327,6 +336,7 @@ def adds(prefix: Prefix, seed: int) -> str:
     return (*right, f"{total} euros", "1000000", "2000000", "3000000")[seed % 6]
 
 
+@NEEDS_GYM
 def test_a_reasoning_gym_task_is_run_graded_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,3 +400,29 @@ async def test_a_replay_reads_choices_as_the_run_did(tmp_path: Path) -> None:
     [(kept, trace)] = pairs
     assert trace.digest() == kept.digest()
     assert {c.answer.key for c in kept.candidates if c.answer} == {"A", "B"}
+
+
+class TestOnTheEmbeddedModel:
+    pytestmark = ENGINE_MARKS
+
+    async def test_every_answer_is_graded(
+        self, embedded_engine: EmbeddedEngine, tmp_path: Path
+    ) -> None:
+        rows = [
+            {"id": "sum", "question": "What is 1 + 1?", "choices": ["2", "3"], "answer": "A"},
+            {"id": "sky", "question": "The sky is", "choices": ["red", "blue"], "answer": "B"},
+        ]
+        study = {"dataset": str(data_file(tmp_path, rows)), "n": 4, "prompt": "choice"}
+        recipe = Recipe().changed({**study, "sampling": {"max_tokens": 24}}, {})
+        data = data_of(recipe.study)
+        plan = Plan(recipe.with_key("answer", data.answer), tmp_path / "run")
+        with open_store(plan) as store:
+            jobs = await jobs_of(plan, store, data.examples, embedded_engine)
+            async with closed(jobs):
+                await run_jobs(jobs, Slots(8))
+            async with Grader() as grader:
+                graded = await grade_run(store, grader)
+        assert (graded.candidates, graded.failed) == (8, {})
+        right = {"sum": "A", "sky": "B"}
+        for name, found in grades(plan.folder).items():
+            assert all(equal == (key == right[name]) for key, equal in found)

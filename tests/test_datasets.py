@@ -1,6 +1,8 @@
 import gzip
 import json
+import os
 import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from ponder.errors import MissingExtraError, UsageError
 from ponder.evals.datasets import builtin_names, gym_process, load, load_set, named_sets, plain
-from ponder.evals.datasets.gym import Task
+from ponder.evals.datasets.gym import ENVIRONMENT, Task
 from ponder.types import Example
+from tests.gym_marks import NEEDS_GYM
 
 ROW = {"id": "a", "problem": "1 + 1?", "answer": "2"}
 
@@ -496,6 +499,7 @@ def asked(name: str, **knobs: object) -> str:
     return json.dumps(Task(name, 20, 3, knobs)._asdict())
 
 
+@NEEDS_GYM
 def test_reasoning_gym_makes_problems_by_name() -> None:
     examples, kind = load_set(f"{GYM}:size=5,seed=3,max_terms=2", limit=4)
     assert kind == "reasoning-gym"
@@ -507,6 +511,7 @@ def test_reasoning_gym_makes_problems_by_name() -> None:
         assert sum(numbers) == int(example.reference or "")
 
 
+@NEEDS_GYM
 def test_a_task_that_draws_from_sets_is_the_same_in_every_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -517,6 +522,7 @@ def test_a_task_that_draws_from_sets_is_the_same_in_every_process(
     assert made[0] == made[1]
 
 
+@NEEDS_GYM
 @pytest.mark.parametrize("task", ["chain_sum", "list_functions"])
 def test_a_problem_depends_on_its_task_and_index_alone(task: str) -> None:
     described = json.loads(asked(task))
@@ -528,18 +534,49 @@ def test_a_problem_depends_on_its_task_and_index_alone(task: str) -> None:
 ORDERS = (range(20), range(19, -1, -1))
 
 
+EVERY_TASK = """
+import contextlib, json, sys
+from reasoning_gym.factory import DATASETS
+from ponder.evals.datasets.gym_process import entry_of, score
+
+for name in sorted(DATASETS.keys() - {"composite"}):
+    task = {"name": name, "size": 3, "seed": 0, "knobs": {}}
+    for index in range(3):
+        with contextlib.redirect_stdout(sys.stderr):
+            entry = entry_of(task, index)
+            question, answer, this = entry["question"], entry["answer"], {**task, "index": index}
+            right = None if answer is None else score(this, question, str(answer))
+        print(json.dumps([name, question, right]))
+"""
+
+
+@NEEDS_GYM
 @pytest.mark.long
-def test_every_task_is_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reasoning_gym.factory import DATASETS
+def test_every_task_is_the_same_in_every_process_and_scores_its_own_answer_fully() -> None:
+    command = [sys.executable, "-c", EVERY_TASK]
+    environment = {**os.environ, **ENVIRONMENT}
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first == second
+    entries = [json.loads(line) for line in first.splitlines()]
+    assert len(entries) > 300
+    assert {name for name, _, right in entries if right is None} == MANY_RIGHT
+    assert {name for name, _, right in entries if right not in (None, 1)} == set()
 
-    for task in sorted(DATASETS.keys() - {"composite"}):
-        made = []
-        for seed in ("1", "2"):
-            monkeypatch.setenv("PYTHONHASHSEED", seed)
-            made.append(load(f"reasoning-gym:{task}:size=3"))
-        assert made[0] == made[1], task
+
+MANY_RIGHT = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}
+"""Tasks that name no answer."""
 
 
+@NEEDS_GYM
+def test_what_a_task_prints_is_no_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gym_process.main([asked("bf")]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 20
+
+
+@NEEDS_GYM
 def test_a_task_of_many_right_answers_names_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert gym_process.main([asked("graph_color")]) == 0
     questions = json.loads(capsys.readouterr().out)
@@ -547,6 +584,7 @@ def test_a_task_of_many_right_answers_names_none(capsys: pytest.CaptureFixture[s
     assert [answer for _, answer in questions] == [None] * 20
 
 
+@NEEDS_GYM
 @pytest.mark.parametrize(
     ("task", "says"),
     [
@@ -567,6 +605,7 @@ def test_a_task_that_cannot_be_made_is_one_line(
     assert said.err.count("\n") == 1
 
 
+@NEEDS_GYM
 @pytest.mark.parametrize(
     ("name", "says"),
     [

@@ -68,8 +68,8 @@ def gym_examples(dataset: str) -> list[Example]:
     to make a problem again, which is what its scorer needs. Raises UsageError for a task or a knob
     that the package does not have.
     """
-    require_gym()
     task = Task.named(dataset)
+    require_gym()
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", _PROCESS, json.dumps(task._asdict())],
         env={**os.environ, **ENVIRONMENT},

@@ -11,6 +11,7 @@ import json
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +24,8 @@ def main(arguments: list[str]) -> int:
     """Print the problems of the task that the first argument describes."""
     task = json.loads(arguments[0])
     try:
-        entries = [_asked(entry_of(task, index)) for index in range(len(made(json.dumps(task))))]
+        with redirect_stdout(sys.stderr):  # some tasks print while they are made
+            entries = [_asked(entry_of(task, index)) for index in range(task["size"])]
     except UsageError as error:
         print(error, file=sys.stderr)
         return 1
