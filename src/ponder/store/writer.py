@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from ponder.errors import StoreError
 from ponder.store.database import in_words, transaction
@@ -45,10 +44,14 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._queue: SimpleQueue[Write | None] = SimpleQueue()
         self._failure: str | None = None
+        # Guards what follows. The thread is woken for a transaction's first write and for its end:
+        # woken for each write, it would take the interpreter from the event loop every time.
+        self._gate = threading.Condition()
+        self._queue: deque[Write] = deque()
+        self._records = 0
+        self._hurried = 0
         self._closing = False
-        self._gate = threading.Lock()
         # A daemon: a store that nobody closed must not keep the interpreter from ending.
         self._thread = threading.Thread(target=self._work, name="run-writer", daemon=True)
         self._thread.start()
@@ -56,10 +59,14 @@ class Writer:
     def submit(self, write: Write) -> None:
         """Queue a write; returns at once. Raises StoreError if the writing has failed or ended."""
         self._raise_failure()
-        with self._gate:  # nothing may queue up behind the end
+        with self._gate:
             if self._closing:
                 raise StoreError(f"{self._path}: the run is closed")
-            self._queue.put(write)
+            self._queue.append(write)
+            self._records += len(write.rows)
+            self._hurried += write.hurry
+            if len(self._queue) == 1 or self._due:
+                self._gate.notify()
 
     async def commit(self, sql: str, row: tuple[Storable, ...]) -> None:
         """Submit a statement and wait, without blocking the event loop, until it is committed.
@@ -81,9 +88,8 @@ class Writer:
     def close(self) -> None:
         """Commit what is queued and end. Raises StoreError if anything was lost."""
         with self._gate:
-            if not self._closing:
-                self._closing = True
-                self._queue.put(None)
+            self._closing = True
+            self._gate.notify()
         self._thread.join()
         self._raise_failure()
 
@@ -91,32 +97,36 @@ class Writer:
         if self._failure is not None:
             raise StoreError(self._failure)
 
+    @property
+    def _due(self) -> bool:
+        """The next transaction waits for nothing more."""
+        return bool(self._closing or self._hurried or self._records >= RECORDS_PER_TRANSACTION)
+
     def _work(self) -> None:
-        more = True
-        while more:
-            batch, more = self._collect()
+        while batch := self._collect():
             self._commit(batch)
         self._connection.close()
 
-    def _collect(self) -> tuple[list[Write], bool]:
-        """The writes of the next transaction, and whether more can follow."""
+    def _collect(self) -> list[Write]:
+        """The writes of the next transaction; none when the writing has ended."""
+        with self._gate:
+            self._gate.wait_for(lambda: self._queue or self._closing)
+            self._gate.wait_for(lambda: self._due, timeout=SECONDS_PER_TRANSACTION)
+            return self._take()
+
+    def _take(self) -> list[Write]:
+        """Writes from the queue, up to a transaction's records or one in a hurry."""
         batch: list[Write] = []
-        records, deadline, wait = 0, 0.0, None
-        while records < RECORDS_PER_TRANSACTION:
-            try:
-                write = self._queue.get(timeout=wait)
-            except Empty:
-                break
-            if write is None:
-                return batch, False
+        records = 0
+        while self._queue and records < RECORDS_PER_TRANSACTION:
+            write = self._queue.popleft()
             batch.append(write)
             records += len(write.rows)
+            self._hurried -= write.hurry
             if write.hurry:
                 break
-            now = time.monotonic()
-            deadline = deadline or now + SECONDS_PER_TRANSACTION
-            wait = max(0.0, deadline - now)
-        return batch, True
+        self._records -= records
+        return batch
 
     def _commit(self, batch: Sequence[Write]) -> None:
         changes = [write for write in batch if write.rows]
