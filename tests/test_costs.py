@@ -137,8 +137,10 @@ def test_the_report_tells_costs_at_every_n_and_each_level(
     data: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["run", *PLAY, "--dataset", data, "--n", 4, "-o", tmp_path / "run"]
-    assert ponder(*words, "--set", "size.parameters=1000", "--json") == 0
+    words = ["run", *PLAY, "--dataset", data, "--n", 4, "-o", tmp_path / "run", "--json"]
+    assert ponder(*words) == 0
+    assert json.loads(capsys.readouterr().out)["costs"]["4"]["flops"] is None
+    assert ponder(*words, "--set", "size.parameters=1000") == 0  # told later
     report = json.loads(capsys.readouterr().out)
     assert list(report["costs"]) == ["1", "2", "4"]
     for n, costs in report["costs"].items():

@@ -21,7 +21,8 @@ class Method:
 
     name: str
     selector: str
-    n: int
+    n: float
+    """Between two whole numbers both are mixed."""
     runs: int
     """Runs that differ by their seed alone: a problem counts with its mean over them."""
     values: Mapping[str, float]
@@ -31,7 +32,7 @@ class Method:
     looked at with a part of its samples."""
 
     @classmethod
-    def of(cls, name: str, runs: Sequence[Measured], selector: str, n: int | None = None) -> Method:
+    def of(cls, name: str, selector: str, runs: Sequence[Measured], n: int | None = None) -> Method:
         """What `selector` gets right at `n`, by default the runs' largest.
 
         Raises UsageError for a selector or an N that the runs do not have.
@@ -56,7 +57,7 @@ class MethodResult(TypedDict):
 
     name: str
     selector: str
-    n: int
+    n: float
     runs: int
     n_problems: int
     accuracy: float
@@ -111,10 +112,17 @@ def compare(methods: Sequence[Method]) -> Comparison:
     """
     if len(methods) < 2:
         raise UsageError("a comparison needs two runs: `ponder compare A B`")
-    pairs = [_pair(first, second) for first, second in combinations(methods, 2)]
-    for pair, adjusted in zip(pairs, holm([p["permutation_mid_p"] for p in pairs]), strict=True):
-        pair["holm_p"] = adjusted
+    pairs = pair_results(list(combinations(methods, 2)))
     return {"schema": 1, "methods": [_result(method) for method in methods], "pairs": pairs}
+
+
+def pair_results(pairs: Sequence[tuple[Method, Method]]) -> list[PairResult]:
+    """Each pair, its p-value adjusted for their number; raises as `compare` does."""
+    results = [_pair(first, second) for first, second in pairs]
+    adjusted = holm([result["permutation_mid_p"] for result in results])
+    for result, p_value in zip(results, adjusted, strict=True):
+        result["holm_p"] = p_value
+    return results
 
 
 def _result(method: Method) -> MethodResult:

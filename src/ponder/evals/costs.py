@@ -223,9 +223,14 @@ _OF: Mapping[Axis, Callable[[ProblemCost, Costing], float | None]] = MappingProx
 )
 
 
+def cost_on(cost: ProblemCost, axis: Axis, costing: Costing) -> float | None:
+    """One problem's cost on one axis; None: not told."""
+    return _OF[axis](cost, costing)
+
+
 def mean_cost(costs: Sequence[ProblemCost], axis: Axis, costing: Costing) -> float | None:
     """A problem's cost on average; None where any problem does not tell, or there is none."""
-    values = [_OF[axis](cost, costing) for cost in costs]
+    values = [cost_on(cost, axis, costing) for cost in costs]
     told = [value for value in values if value is not None]
     return fmean(told) if told and len(told) == len(values) else None
 

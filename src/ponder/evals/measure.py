@@ -99,12 +99,12 @@ class Measured:
         }
         return replace(self, points=points, first_n=first)
 
-    def costs_at(self, n: int) -> list[ProblemCost]:
-        """What each problem cost at N: of a search, all that it spent."""
+    def costs_at(self, n: int) -> dict[str, ProblemCost]:
+        """What each problem cost at N, by its id: of a search, all that it spent."""
         if not self.sampled:
-            return list(self.costs.values())
+            return dict(self.costs)
         drawn = {problem.id: len(problem.candidates) for problem in self.problems}
-        return [cost.of_samples(n, drawn[name]) for name, cost in self.costs.items()]
+        return {name: cost.of_samples(n, drawn[name]) for name, cost in self.costs.items()}
 
     def at(self, selector: str, n: int | None = None) -> tuple[int, At]:
         """N, by default the largest, and what was found there.

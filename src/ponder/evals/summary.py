@@ -109,7 +109,7 @@ def _curves(points: Points) -> Curves:
 def costs_of(run: Measured) -> dict[str, Costs]:
     """What a problem cost on average at each N that has figures."""
     sizes = sorted({n for points in run.points.values() for n in points})
-    return {str(n): mean_costs(run.costs_at(n), run.costing) for n in sizes}
+    return {str(n): mean_costs(list(run.costs_at(n).values()), run.costing) for n in sizes}
 
 
 def _parts(run: Measured, named: Mapping[str, str | None]) -> dict[str, PartReport]:

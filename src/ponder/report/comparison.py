@@ -7,10 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ponder.evals.compare import Comparison, PairResult, SingleAnswers
+from ponder.evals.matched import MatchedCosts
 from ponder.report.escape import visible
 from ponder.report.table import headed
 from ponder.report.view import SELECTOR_LABELS
-from ponder.report.wording import interval, share, signed
+from ponder.report.wording import count, interval, share, signed
 
 _NOTE = (
     "Differences are first less second in percentage points, on the same problems. p: sign-flip "
@@ -39,7 +40,7 @@ def _methods(compared: Comparison) -> Table:
         table.add_row(
             visible(method["name"]),
             SELECTOR_LABELS.get(method["selector"], method["selector"]),
-            str(method["n"]),
+            f"{method['n']:g}",
             str(method["runs"]),
             str(method["n_problems"]),
             share(method["accuracy"]),
@@ -51,15 +52,16 @@ def _methods(compared: Comparison) -> Table:
 def _pairs(pairs: list[PairResult]) -> Table:
     table = headed("", ("pair", "difference", "95 % interval", "p", "Holm", "found at 80 %"))
     for pair in pairs:
-        table.add_row(
-            _named(pair),
-            signed(pair["difference"]),
-            f"{signed(pair['ci_low'])} to {signed(pair['ci_high'])}",
-            probability(pair["permutation_mid_p"]),
-            probability(pair["holm_p"]),
-            f"{pair['detectable'] * 100:.1f}",
-        )
+        found = f"{pair['detectable'] * 100:.1f}"
+        table.add_row(_named(pair), *_difference(pair), found)
     return table
+
+
+def _difference(pair: PairResult) -> tuple[str, str, str, str]:
+    """Difference, interval, p and Holm's p."""
+    between = f"{signed(pair['ci_low'])} to {signed(pair['ci_high'])}"
+    chances = (probability(pair["permutation_mid_p"]), probability(pair["holm_p"]))
+    return signed(pair["difference"]), between, *chances
 
 
 def _single_answers(pairs: list[PairResult]) -> Table:
@@ -80,3 +82,49 @@ def _named(pair: PairResult) -> str:
 def probability(p: float) -> str:
     """0.0312 as "0.031"; what is smaller than 0.001 is said to be."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def equal_cost_report(equal: MatchedCosts) -> RenderableType:
+    """The pairs at equal cost, who reaches whom for less, and the Pareto front."""
+    lines = [Text(pair["reason"]) for pair in equal["unmatched"]]
+    return Group(_matched(equal), *lines, _cheaper(equal), _pareto(equal))
+
+
+def _matched(equal: MatchedCosts) -> Table:
+    heads = ("pair", "cost", "N", "difference", "95 % interval", "p", "Holm")
+    table = headed(f"at equal {equal['axis']}, mean of a problem", heads)
+    for matched in equal["matched"]:
+        pair = matched["compared"]
+        sizes = f"{matched['first_n']:.3g} and {matched['second_n']:.3g}"
+        table.add_row(_named(pair), count(matched["cost"]), sizes, *_difference(pair))
+    return table
+
+
+def _cheaper(equal: MatchedCosts) -> Table:
+    heads = ("method", "equals", "accuracy", "at N", "times less", "95 % interval")
+    table = headed(f"the same accuracy for less {equal['axis']}", heads)
+    for found in equal["cheaper"]:
+        if found["n"] is not None:
+            less = found["times_less"]
+            table.add_row(
+                visible(found["method"]),
+                visible(found["equals"]),
+                share(found["accuracy"]),
+                f"{found['n']:.3g}",
+                count(less["value"]),
+                f"{count(less['ci_low'])} to {count(less['ci_high'])}",
+            )
+    return table
+
+
+def _pareto(equal: MatchedCosts) -> Table:
+    table = headed("Pareto front", ("method", "selector", "N", "cost", "accuracy"))
+    for point in equal["pareto"]:
+        table.add_row(
+            visible(point["name"]),
+            SELECTOR_LABELS.get(point["selector"], point["selector"]),
+            str(point["n"]),
+            count(point["cost"]),
+            share(point["accuracy"]),
+        )
+    return table

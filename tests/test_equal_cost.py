@@ -1,0 +1,162 @@
+"""Methods at equal cost: matched pairs, the same accuracy for less, the Pareto front."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponder.errors import UsageError
+from ponder.evals.cost_curves import CostCurve, Named, cost_curves
+from ponder.evals.curves import expected
+from ponder.evals.matched import at_equal_cost, pareto
+from ponder.evals.measure import Measured, measure
+from ponder.trace import Node, Spent, Trace
+from ponder.types import Answer, Candidate, Example, NodePath, Problem
+from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
+
+
+def run(*answers: str, tokens: int = 10, strategy: str = "sample") -> Measured:
+    """A problem a word of `answers`, a sample a letter; "r" is right, and each has its tokens."""
+    traces: list[Trace] = []
+    grades: dict[tuple[str, NodePath], bool] = {}
+    for place, letters in enumerate(answers):
+        own = [
+            Candidate((i,), letter, {}, tokens, answer=Answer(letter, letter))
+            for i, letter in enumerate(letters)
+        ]
+        nodes = tuple(Node(c.path, (), c.text, "eos", tokens=tokens) for c in own)
+        spent = Spent(generated=tokens * len(own), prompt=None, calls=len(own))
+        traces.append(
+            Trace(f"p{place}", strategy, nodes, (), tuple(own), None, None, spent, n=len(own))
+        )
+        grades |= {(f"p{place}", c.path): c.text == "r" for c in own}
+    examples = [Example(Problem.ask("?", trace.problem_id), "r") for trace in traces]
+    return measure(examples, traces, ours=grades, n=len(answers[0]))
+
+
+def curves(**runs: Measured) -> list[CostCurve]:
+    methods = [Named(name, "majority", [own]) for name, own in runs.items()]
+    return cost_curves(methods, "generated_tokens")
+
+
+SAMPLED = run("rrab", "rabc", "abcd")
+
+
+def test_samples_can_be_had_for_every_cost_between_one_and_all() -> None:
+    (curve,) = curves(a=SAMPLED)
+    assert curve.sizes == (1, 2, 4)
+    assert curve.cost.tolist() == [[10] * 3, [20] * 3, [40] * 3]
+    at = curve.at_cost(27)
+    assert at is not None
+    assert at.n == pytest.approx(2.7)
+    two, three = (expected(SAMPLED.problems, "majority", n) for n in (2, 3))
+    for problem, value in at.values.items():
+        mixed = 0.3 * two[problem].value + 0.7 * three[problem].value
+        assert value == pytest.approx(mixed)
+    assert curve.at_cost(9.9) is None
+    assert curve.at_cost(40.1) is None
+
+
+def test_pairs_are_compared_at_the_cost_of_the_cheaper_one() -> None:
+    search = run("r", "r", "a", tokens=25, strategy="beam_search")
+    result = at_equal_cost(curves(a=SAMPLED, b=search), "generated_tokens")
+    (pair,) = result["matched"]
+    assert (pair["cost"], pair["second_n"]) == (25, 1)
+    assert pair["first_n"] == pytest.approx(2.5)
+    at = curves(a=SAMPLED)[0].at_cost(25)
+    assert at is not None
+    assert pair["compared"]["difference"] == pytest.approx(sum(at.values.values()) / 3 - 2 / 3)
+
+
+def test_a_search_has_one_cost_and_the_reason_is_told() -> None:
+    search = run("r", "r", "a", tokens=90, strategy="beam_search")
+    result = at_equal_cost(curves(a=SAMPLED, b=search), "generated_tokens")
+    assert result["matched"] == []
+    (pair,) = result["unmatched"]
+    assert pair["reason"] == "b cannot be had for 40 a problem: it costs 90 at least"
+
+
+def test_the_same_accuracy_for_less() -> None:
+    """Oracle of one problem, 1 of 4 right: 1/4, 1/2 and 1 at N = 1, 2, 4 for 10 tokens each."""
+    small = cost_curves([Named("small", "oracle", [run("rabc")])], "generated_tokens")
+    large = CostCurve("large", "oracle", (), ("p0",), (1,), np.array([[0.75]]), np.array([[120.0]]))
+    result = at_equal_cost([*small, large], "generated_tokens")
+    found = {(own["method"], own["equals"]): own for own in result["cheaper"]}
+    cheaper = found["small", "large"]
+    assert cheaper["n"] == pytest.approx(3)
+    assert cheaper["times_less"]["value"] == pytest.approx(120 / 30)
+    never = found["large", "small"]
+    assert (never["n"], never["times_less"]["value"]) == (None, 0)
+
+
+def test_how_sure_it_is_that_something_is_cheaper() -> None:
+    """Equal accuracy on average, but problem by problem it is chance: never is within reach."""
+    half = curves(a=run(*["r", "a"] * 20), b=run(*["a", "r"] * 20, tokens=40))
+    cheaper = at_equal_cost(half, "generated_tokens")["cheaper"][0]["times_less"]
+    assert cheaper == {"value": 4, "ci_low": 0, "ci_high": 4}
+
+
+points = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=8)
+
+
+@given(points)
+def test_the_front_holds_just_what_nothing_beats(measured: Sequence[tuple[int, int]]) -> None:
+    lines = [
+        CostCurve(f"m{i}", "majority", (), ("p",), (1,), np.array([[a / 5]]), np.array([[c * 1.0]]))
+        for i, (c, a) in enumerate(measured)
+    ]
+    front = pareto(lines)
+    found = {(point["cost"], round(5 * point["accuracy"])) for point in front}
+    best = {
+        (cost, right)
+        for cost, right in measured
+        if not any(c <= cost and a >= right and (c, a) != (cost, right) for c, a in measured)
+    }
+    assert found == best
+    assert len(front) == len(best)
+
+
+def test_what_is_not_told_is_said() -> None:
+    with pytest.raises(UsageError, match="a does not tell flops: repeat its `ponder run` with"):
+        cost_curves([Named("a", "majority", [SAMPLED])], "flops")
+    other = run("r")
+    assert cost_curves([Named("a", "majority", [SAMPLED, other])], "generated_tokens")[0].sizes == (
+        1,
+    )
+
+
+def test_seeds_are_averaged_problem_by_problem() -> None:
+    (curve,) = cost_curves(
+        [Named("a", "majority", [run("r", "a"), run("a", "a", tokens=30)])], "generated_tokens"
+    )
+    assert curve.accuracy.tolist() == [[0.5, 0]]
+    assert curve.cost.tolist() == [[20, 20]]
+
+
+def test_the_command_compares_at_equal_cost(
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    common = ["run", *PLAY, "--dataset", data, "--verifier", "tests.playing:judged"]
+    assert ponder(*common, "--n", 8, "-o", tmp_path / "sampled") == 0
+    beams = ["--strategy", "beam_search", "--set", "knobs.beam_width=2", "--n", 4]
+    assert ponder(*common, *beams, "-o", tmp_path / "beams") == 0
+    capsys.readouterr()
+    words = ["compare", tmp_path / "sampled", tmp_path / "beams", "--selector", "oracle"]
+    assert ponder(*words, "--axis", "generated_tokens", "--json") == 0
+    equal = json.loads(capsys.readouterr().out)["equal_cost"]
+    assert (equal["axis"], equal["n_problems"]) == ("generated_tokens", 6)
+    assert len(equal["matched"]) + len(equal["unmatched"]) == 1
+    assert equal["pareto"][0]["n"] == 1
+    assert ponder(*words, "--axis", "generated_tokens") == 0
+    assert "Pareto front" in capsys.readouterr().out
+    status, line = failing(capsys, *words, "--axis", "money")
+    assert (status, "does not tell money: give `--price generated=P`" in line) == (2, True)
+    assert ponder(*words, "--axis", "money", "--price", "generated=1", "--json") == 0
