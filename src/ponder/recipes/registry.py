@@ -16,6 +16,7 @@ from ponder.recipes.vllm import open_vllm
 from ponder.search.selection import SELECTORS
 from ponder.strategies.base import Strategy
 from ponder.strategies.beam_search import BeamSearch
+from ponder.strategies.compute_optimal import ComputeOptimal
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.strategies.self_refine import SelfRefine
@@ -32,7 +33,13 @@ from ponder.verifiers.value_head import ValueHeadVerifier
 
 STRATEGIES: Mapping[str, type[Any]] = {
     kind.name: kind
-    for kind in (RepeatedSampling, BeamSearch, DiverseVerifierTreeSearch, SelfRefine)
+    for kind in (
+        RepeatedSampling,
+        BeamSearch,
+        DiverseVerifierTreeSearch,
+        SelfRefine,
+        ComputeOptimal,
+    )
 }
 
 VERIFIERS: Mapping[str, type[Any]] = {
@@ -51,14 +58,17 @@ def strategy_of(study: Study) -> Strategy:
     kind = STRATEGIES.get(study.strategy)
     if kind is None:
         raise UsageError(f"unknown strategy {study.strategy!r}: use one of {_names(STRATEGIES)}")
-    known = {field.name for field in fields(kind)} - {"n", "sampling", "selector", "aggregation"}
+    fields_of = {field.name for field in fields(kind)}
+    known = fields_of - {"n", "sampling", "selector", "aggregation"}
     knobs: dict[str, Any] = _known_knobs(study.strategy, study.knobs, known)
-    if study.selector is not None:
-        if study.selector not in SELECTORS:
-            raise UsageError(f"unknown selector {study.selector!r}: use one of {_names(SELECTORS)}")
-        knobs["selector"] = study.selector
-    if study.aggregation is not None:
-        knobs["aggregation"] = study.aggregation
+    if study.selector is not None and study.selector not in SELECTORS:
+        raise UsageError(f"unknown selector {study.selector!r}: use one of {_names(SELECTORS)}")
+    for name in ("selector", "aggregation"):
+        chosen = getattr(study, name)
+        if chosen is not None and name not in fields_of:
+            raise UsageError(f"{study.strategy} takes no `{name}`: its own choices have one each")
+        if chosen is not None:
+            knobs[name] = chosen
     strategy: Strategy = kind(n=study.n, sampling=study.sampling.sampling(), **knobs)
     return strategy
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ponder.errors import UsageError
-from ponder.search.selection import Aggregation, Ballot, aggregate
+from ponder.search.selection import Aggregation
 from ponder.search.stopping import STOPPING, WINDOW, Poll, Stopping, rule_of
 from ponder.session.base import Finish, Samples, Session
+from ponder.strategies.ballots import ballot_of, scored
 from ponder.strategies.knobs import at_least_one
 from ponder.trace import Decision, Trace
-from ponder.types import NodePath, Prefix, Problem, Sample, Sampling, StepScores
+from ponder.types import NodePath, Prefix, Problem, Sample, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,11 @@ class _Drawn:
         voting: list[asyncio.Task[None]] = []
 
         async def vote(sample: Sample) -> None:
-            self.poll.put(sample.path[-1], await self._ballot(sample))
+            if self.poll.asks:
+                ballot = await ballot_of(self.session, sample, self.aggregation)
+                self.poll.put(sample.path[-1], ballot)
+            else:
+                await scored(self.session, sample, self.aggregation)
             if self.poll.settled:
                 await samples.aclose()
                 for other in voting:
@@ -136,18 +141,3 @@ class _Drawn:
                 if not sample.failed:
                     self.solutions[sample.path] = sample
                 voting.append(group.create_task(vote(sample)))
-
-    async def _ballot(self, sample: Sample) -> Ballot:
-        """The sample's vote, which a rule reads; without one its scores are all that is wanted."""
-        if sample.failed:
-            return Ballot(None, None)
-        score = None
-        if self.session.verifiers:
-            [scores] = await self.session.score([sample.prefix])
-            if isinstance(scores, StepScores) and scores.scores and not sample.cut:
-                score = aggregate(scores.scores, self.aggregation)
-        if not self.poll.asks:
-            return Ballot(None, score)
-        answers = self.session.answers
-        raw = None if sample.cut else answers.extract(sample.prefix.text)
-        return Ballot((await answers.parse(raw)).key if raw is not None else None, score)
