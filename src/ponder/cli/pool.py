@@ -13,19 +13,30 @@ from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
 from ponder.evals.exchange.exports import ExportFormat, default_name, export_rows
 from ponder.evals.exchange.files import check_writable, write_rows
+from ponder.evals.exchange.hub import push
+from ponder.evals.exchange.remainder import Json
 from ponder.evals.exchange.sources import Choices, Format, Source, read_source
 from ponder.evals.pool_runs import keep_source
 
 
 def import_(
-    format: Annotated[Format, typer.Argument(help="What it is: pool or sal.")],
-    file: Annotated[Path, typer.Argument(help="Candidates: .jsonl, .jsonl.gz, .json, .parquet.")],
+    format: Annotated[
+        Format, typer.Argument(help="What it is: pool, sal, lm-eval (samples), inspect (a log).")
+    ],
+    source: Annotated[str, typer.Argument(help="A file, or the hub's ORG/NAME.")],
     folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
     answer: Annotated[str, typer.Option(help="What an answer is: math, choice or text.")] = "math",
     approach: Annotated[
         Literal["best_of_n", "beam_search", "dvts"] | None,
         typer.Option(help="How sal's completions came about; by default as the file is named."),
     ] = None,
+    grades: Annotated[
+        str | None,
+        typer.Option(help="Of several, whose: lm-eval's filter or Inspect's scorer."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of the hub's: branch, tag, commit.")] = None,
+    config: Annotated[str | None, typer.Option(help="Of the hub's, where it has several.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of the hub's, where it has several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was imported.")] = False,
 ) -> None:
     """Keep candidates from elsewhere as a run, for `ponder report` and all that reads runs.
@@ -35,8 +46,8 @@ def import_(
     if folder is None:
         raise UsageError("no run directory: give `-o RUN`")
     with working("reading answers"):
-        source = read_source(format, file, Choices(approach))
-        count = asyncio.run(_keep(source, folder, answer))
+        choices = Choices(approach, grades, revision, config, split)
+        count = asyncio.run(_keep(read_source(format, source, choices), folder, answer))
     if as_json:
         print_json({"problems": count, "run": str(folder)})
     else:
@@ -59,18 +70,37 @@ def export(
         typer.Option("-o", help="The suffix is the format; by default a .jsonl file in RUN."),
     ] = None,
     score: Annotated[str | None, typer.Option(help="The scores to rank by.")] = None,
+    hub: Annotated[
+        str | None, typer.Option(help="Push to this data set, ORG/NAME, instead of a file.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="The branch to push to, made if there is none.")
+    ] = None,
+    private: Annotated[bool, typer.Option(help="A new data set is private.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was exported.")] = False,
 ) -> None:
     """Write a run's candidates, with scores, grades and token counts.
 
     Example: ponder export pool runs/sample -o candidates.parquet
     """
-    target = file or run / default_name(run, format)
-    check_writable(target)
-    with working("writing"):
+    if hub is not None and file is not None:
+        raise UsageError("give `-o FILE` or `--hub ORG/NAME`, not both")
+    if hub is not None:
         rows = export_rows(run, format, score)
-        write_rows(target, rows)
+        target = push(rows, hub, revision=revision, private=private)
+    else:
+        rows, target = _write(run, format, file or run / default_name(run, format), score)
     if as_json:
-        print_json({"problems": len(rows), format: str(target)})
+        print_json({"problems": len(rows), format: target})
     else:
         output().print(f"{len(rows)} problems into {target}", markup=False, soft_wrap=True)
+
+
+def _write(
+    run: Path, format: ExportFormat, file: Path, score: str | None
+) -> tuple[list[Json], str]:
+    check_writable(file)
+    with working("writing"):
+        rows = export_rows(run, format, score)
+        write_rows(file, rows)
+    return rows, str(file)

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, cast, get_args
 
-from ponder.evals.exchange.remainder import Json
+from ponder.errors import UsageError
+from ponder.evals.exchange.hub import HubSet, is_hub_name, pull
+from ponder.evals.exchange.inspect_logs import inspect_pool, inspect_rows
+from ponder.evals.exchange.lm_eval import lm_eval_pool
 from ponder.evals.exchange.sal_rows import Approach, pool_row
 from ponder.evals.pools import PoolProblem, check_unique
 from ponder.evals.rows import Row, checked, read_rows
 
-Format = Literal["pool", "sal"]
+Format = Literal["pool", "sal", "lm-eval", "inspect"]
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a file does not say of itself."""
+    """What candidates do not say of themselves."""
 
     approach: Approach | None = None
     """Of sal's completions; None: read from the file's name, else independent samples."""
+    grades: str | None = None
+    """Of several in the file, whose: lm-eval's filter or Inspect's scorer; None: the first."""
+    revision: str | None = None
+    """Of a data set of the hub: a branch, tag or commit; None: main."""
+    config: str | None = None
+    """Of a data set of the hub; None: the default or only one."""
+    split: str | None = None
+    """Of a data set of the hub; None: the only one."""
 
 
 class Source(NamedTuple):
@@ -34,32 +45,69 @@ class Source(NamedTuple):
     provenance: Mapping[str, object]
 
 
-def read_source(format: Format, file: Path, choices: Choices = Choices()) -> Source:
-    """The candidates in a file.
+class _Rows(NamedTuple):
+    """What was read, before its format counts."""
 
-    Raises UsageError in one line that names the file, the line and the mend for what is no such
-    file, and for an id that stands in two lines.
+    rows: list[Row]
+    name: str
+    """A file's without its folder, or the hub's."""
+    content: Mapping[str, object]
+    """Names the content."""
+
+
+def read_source(format: Format, where: str | Path, choices: Choices = Choices()) -> Source:
+    """The candidates in a file, or in a data set of the hub ("ORG/NAME").
+
+    Raises UsageError in one line that names the file, the line and the mend for what cannot be
+    used, and for an id that stands in two lines.
     """
-    rows = read_rows(file)
-    problems, told = _READERS[format](rows, str(file), choices)
-    check_unique(str(file), problems)
-    content = hashlib.sha256(file.read_bytes()).hexdigest()
-    study: dict[str, object] = {"strategy": "pool", "dataset": file.name, "sha256": content}
-    told_format = {} if format == "pool" else {"format": format}
-    return Source(problems, {**study, **told_format, **told}, {"pool": file.name})
+    read = _read(format, where, choices)
+    pool, told = _READERS[format](read.rows, read.name, choices)
+    problems = tuple(checked(row, PoolProblem) for row in pool)
+    check_unique(str(where), problems)
+    named = {} if format == "pool" else {"format": format}
+    study = {"strategy": "pool", "dataset": read.name, **read.content, **named, **told}
+    return Source(problems, study, {"pool": read.name})
 
 
-Read = tuple[tuple[PoolProblem, ...], dict[str, object]]
-"""The problems, and the choices that were made in reading them."""
+def _read(format: Format, where: str | Path, choices: Choices) -> _Rows:
+    path = Path(where)
+    if not path.exists() and is_hub_name(str(where)):
+        if format == "inspect":
+            raise UsageError(f"there is no file {where}: Inspect logs are read from files")
+        source = HubSet(str(where), choices.revision, choices.config, choices.split)
+        pulled = pull(source)
+        return _Rows(pulled.rows, str(where), source.settings() | {"commit": pulled.commit})
+    rows = inspect_rows(path) if format == "inspect" else read_rows(path)
+    return _Rows(rows, path.name, {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
+Read = tuple[Sequence[Row], Mapping[str, object]]
+"""A pool's rows, and the choices that were made in reading them."""
 
 
 def _pool(rows: Sequence[Row], _: str, __: Choices) -> Read:
-    return tuple(checked(row, PoolProblem) for row in rows), {}
+    return rows, {}
 
 
 def _sal(rows: Sequence[Row], name: str, choices: Choices) -> Read:
-    approach = choices.approach or approach_of(name)
-    return _validated(rows, (pool_row(row, approach) for row in rows)), {"approach": approach}
+    approach = choices.approach or approach_of(f"{name} {choices.revision} {choices.config}")
+    return [Row(row.where, pool_row(row, approach)) for row in rows], {"approach": approach}
+
+
+def _lm_eval(rows: Sequence[Row], _: str, choices: Choices) -> Read:
+    pool, chosen = lm_eval_pool(rows, choices.grades)
+    return pool, {"grades": chosen}
+
+
+def _inspect(rows: Sequence[Row], _: str, choices: Choices) -> Read:
+    pool, chosen = inspect_pool(rows, choices.grades)
+    return pool, {} if chosen is None else {"grades": chosen}
+
+
+_READERS: Mapping[Format, Callable[[Sequence[Row], str, Choices], Read]] = MappingProxyType(
+    {"pool": _pool, "sal": _sal, "lm-eval": _lm_eval, "inspect": _inspect}
+)
 
 
 def approach_of(name: str) -> Approach:
@@ -70,15 +118,3 @@ def approach_of(name: str) -> Approach:
     words = name.lower().replace("-", "_")
     named = [approach for approach in get_args(Approach) if approach in words]
     return cast("Approach", named[0]) if len(named) == 1 else "best_of_n"
-
-
-def _validated(rows: Iterable[Row], problems: Iterable[Json]) -> tuple[PoolProblem, ...]:
-    return tuple(
-        checked(Row(row.where, problem), PoolProblem)
-        for row, problem in zip(rows, problems, strict=True)
-    )
-
-
-_READERS: Mapping[Format, Callable[[Sequence[Row], str, Choices], Read]] = MappingProxyType(
-    {"pool": _pool, "sal": _sal}
-)
