@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=None, help="a file, a folder or a name")
     parser.add_argument("--verifier", default=None, help="by default each that the item asks for")
     parser.add_argument("--slots", type=_at_least_one, default=_DEFAULTS.slots)
+    parser.add_argument("--label", default=None, help="keeps the results beside those without it")
     parser.add_argument("-o", "--output", default="docs/benchmarks.json", metavar="FILE")
     return parser
 

@@ -82,7 +82,7 @@ def answers_of(kind: str, count: int) -> list[str]:
 
 async def measure(options: Options) -> Results:
     """Every kind of answers, voted and graded, cold and then cached, and again with others."""
-    count = 20 if options.small else ANSWERS
+    count = 4 if options.small else ANSWERS
     found = {kind: answers_of(kind, count * options.repeats) for kind in KINDS}
     answers, rates = MathAnswers(), list[Rate]()
     async with Grader() as grader:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmarks import efficiency, grading, lockstep, overhead, waiting
+from benchmarks import efficiency, grading, lockstep, overhead, profiling, waiting
 from benchmarks.options import Options
 
 
@@ -29,9 +29,8 @@ class Item:
 
     def part(self, options: Options) -> str:
         """Under which name the results are kept."""
-        if not self.verifiers:
-            return self.name
-        return f"{self.name}/{options.engine}/{options.verifier}"
+        used = (options.engine, options.verifier) if self.verifiers else ()
+        return "/".join(filter(None, (self.name, *used, options.label)))
 
 
 _BOTH = ("arithmetic", "value-head")
@@ -42,6 +41,13 @@ _ALL = (
         TypeAdapter(overhead.Results),
         overhead.measure,
         overhead.section,
+    ),
+    Item(
+        profiling.NAME,
+        "Profile of a node",
+        TypeAdapter(profiling.Results),
+        profiling.measure,
+        profiling.section,
     ),
     Item(
         efficiency.NAME,

@@ -25,6 +25,9 @@ class Options:
     slots: int = 64
     """Sequences that the engine runs at once; 4 at the small size."""
 
+    label: str | None = None
+    """Keeps the results beside those without it: of an older version, say."""
+
     def __post_init__(self) -> None:
         if self.small:
             object.__setattr__(self, "slots", min(self.slots, 4))

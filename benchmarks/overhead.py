@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import scripted
-from benchmarks.calibration import ITEMS, item_seconds, record_of
+from benchmarks.calibration import ITEMS, ItemTime, item_time, record_of
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
@@ -41,18 +41,18 @@ class NodeTime:
     """From the first problem's opening to the last trace's commit."""
     processor_seconds: float
     """Of all threads of the process."""
-    item_seconds: float
-    """Of the calibration loop's item, measured just before."""
+    item: ItemTime
+    """Of the calibration loop, measured just before."""
 
     @property
     def ratio(self) -> float:
         """A node's time in items."""
-        return self.seconds / self.nodes / self.item_seconds
+        return self.seconds / self.nodes / self.item.seconds
 
     @property
     def processor_ratio(self) -> float:
         """The same of processor time."""
-        return self.processor_seconds / self.nodes / self.item_seconds
+        return self.processor_seconds / self.nodes / self.item.processor_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ async def measure(options: Options) -> Results:
     """All strategies over all sizes, in turns."""
     widths, samples, many = ((4, 16), 16, (1, 2)) if options.small else (WIDTHS, SAMPLES, MANY)
     cases = [(n, max(samples // n, 1)) for n in widths] + [(widths[0], count) for count in many]
-    items = 200 if options.small else ITEMS
+    items = 100 if options.small else ITEMS
     records = {name: await _record(name) for name in scripted.strategies(4)}
     times = [
-        await _time(name, n, problems, await item_seconds(records[name], items))
+        await _time(name, n, problems, await item_time(records[name], items))
         for _ in range(options.repeats)
         for n, problems in cases
         for name in records
@@ -92,16 +92,16 @@ async def measure(options: Options) -> Results:
 
 async def _record(strategy: str) -> list[object]:
     """A node's record; also a warm-up."""
-    with tempfile.TemporaryDirectory() as folder, _store(folder) as store:
-        await _solve(scripted.method(scripted.strategies(4)[strategy]), 1, store)
+    with tempfile.TemporaryDirectory() as folder, open_store(folder) as store:
+        await solve(scripted.method(scripted.strategies(4)[strategy]), 1, store)
         return record_of(store)
 
 
-async def _time(strategy: str, n: int, problems: int, item: float) -> NodeTime:
+async def _time(strategy: str, n: int, problems: int, item: ItemTime) -> NodeTime:
     method = scripted.method(scripted.strategies(n)[strategy])
-    with tempfile.TemporaryDirectory() as folder, _store(folder) as store:
+    with tempfile.TemporaryDirectory() as folder, open_store(folder) as store:
         processor, started = time.process_time(), time.perf_counter()
-        await _solve(method, problems, store)
+        await solve(method, problems, store)
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
         nodes = sum(len(trace.nodes) for trace in store.traces())
     return NodeTime(strategy, n, problems, nodes, seconds, processor, item)
@@ -109,23 +109,25 @@ async def _time(strategy: str, n: int, problems: int, item: float) -> NodeTime:
 
 async def _memory(strategy: str, n: int) -> NodeMemory:
     method = scripted.method(scripted.strategies(n)[strategy])
-    with tempfile.TemporaryDirectory() as folder, _store(folder) as store:
+    with tempfile.TemporaryDirectory() as folder, open_store(folder) as store:
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
-        await _solve(method, 1, store)
+        await solve(method, 1, store)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         nodes = sum(len(trace.nodes) for trace in store.traces())
     return NodeMemory(strategy, n, nodes, (peak - before) / nodes)
 
 
-async def _solve(method: Method, problems: int, store: RunStore) -> None:
+async def solve(method: Method, problems: int, store: RunStore) -> None:
+    """Solve so many problems into a run."""
     jobs = [Job(problem, method, store) for problem in scripted.problems(problems)]
     await run(jobs, Slots(method.engine.capabilities.slots))
     await asyncio.to_thread(method.answers.close)
 
 
-def _store(folder: str) -> RunStore:
+def open_store(folder: str) -> RunStore:
+    """A run in an empty folder."""
     return RunStore.open(Path(folder), study={}, host={}, recipe_toml="")
 
 

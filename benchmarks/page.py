@@ -28,8 +28,8 @@ def _sections(record: Record) -> Iterator[str]:
             yield f"## {item.title}\n"
         for name, part in taken.items():
             if "/" in name:
-                _, engine, verifier = name.split("/")
-                yield f"### {item.title}: {engine}, {verifier}\n"
+                which = ", ".join(name.split("/")[1:])
+                yield f"### {item.title}: {which}\n"
             yield from _lines(item, part)
 
 

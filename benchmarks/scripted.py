@@ -26,8 +26,13 @@ _STEP = "so " * (WORDS - 2) + "on"
 def reasons(prefix: Prefix, seed: int) -> str:
     """What is left of a solution of `STEPS` steps; another text for each seed."""
     left = STEPS - prefix.depth
-    steps = [f"{seed} {_STEP}" for _ in range(left - 1)]
-    return "\n\n".join([*steps, f"{seed} The answer is {seed % 5}."])
+    steps = [f"{seed} {_STEP}\n\n" for _ in range(left - 1)]
+    return "".join([*steps, f"{seed} The answer is {seed % 5}."])
+
+
+def reasons_a_step(prefix: Prefix, seed: int) -> str:
+    """The next step alone, so that the engine has nothing to cut."""
+    return reasons(prefix, seed).partition("\n\n")[0] + "\n\n" * (prefix.depth < STEPS - 1)
 
 
 def judged(_problem: Problem, texts: tuple[str, ...]) -> Sequence[float]:
@@ -47,7 +52,8 @@ def strategies(n: int) -> dict[str, Strategy]:
 
 def method(strategy: Strategy) -> Method:
     """The strategy on an engine and a verifier without latency."""
-    engine, verifier = ScriptedEngine(reasons), ScriptedVerifier(judged)
+    script = reasons if strategy.name == "sample" else reasons_a_step
+    engine, verifier = ScriptedEngine(script), ScriptedVerifier(judged)
     return Method(strategy, engine, [verifier], answer_kind("math"))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
 from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_seconds
+from benchmarks.calibration import ItemTime
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import WholePrefixes
 from benchmarks.overhead import NodeTime, growths
@@ -56,12 +57,12 @@ def test_each_item_works_at_its_smallest_size(item: str, tmp_path: Path) -> None
 def test_an_item_leaves_the_parts_of_others_as_they_are(tmp_path: Path) -> None:
     output = tmp_path / "benchmarks.json"
     rest = ["--size", "small", "--repeats", "1", "-o", str(output)]
-    assert main(["grading", *rest]) == 0
-    kept = json.loads(output.read_text())["parts"]["grading"]
+    assert main(["efficiency", *SCRIPTED, "--verifier", "arithmetic", *rest]) == 0
+    kept = json.loads(output.read_text())["parts"]["efficiency/scripted/arithmetic"]
     assert main(["verifier", *SCRIPTED, "--verifier", "arithmetic", *rest]) == 0
     parts = json.loads(output.read_text())["parts"]
-    assert list(parts) == ["grading", "verifier/scripted/arithmetic"]
-    assert parts["grading"] == kept
+    assert list(parts) == ["efficiency/scripted/arithmetic", "verifier/scripted/arithmetic"]
+    assert parts["efficiency/scripted/arithmetic"] == kept
 
 
 def test_another_file_is_not_overwritten(
@@ -166,7 +167,7 @@ def test_time_that_only_one_side_covers() -> None:
 
 def test_growth_compares_runs_of_as_many_nodes() -> None:
     def taken(n: int, problems: int, nodes: int, seconds: float) -> NodeTime:
-        return NodeTime("sample", n, problems, nodes, seconds, seconds, 1e-5)
+        return NodeTime("sample", n, problems, nodes, seconds, seconds, ItemTime(1e-5, 1e-5))
 
     times = [taken(4, 1, 4, 9.0), taken(4, 16, 64, 1.0), taken(64, 1, 64, 1.5)]
     assert growths(times, "sample") == [1.5]
