@@ -16,8 +16,10 @@ from ponder.cli.compare import compare_runs
 from ponder.cli.demo import demo
 from ponder.cli.doctor import doctor
 from ponder.cli.eval_verifier import eval_verifier
+from ponder.cli.fit import fit_policy
 from ponder.cli.grade import grade
 from ponder.cli.label import label
+from ponder.cli.merge import merge
 from ponder.cli.pool import export, import_
 from ponder.cli.report import report
 from ponder.cli.run import run
@@ -44,10 +46,12 @@ app.command()(eval_verifier)
 app.command()(grade)
 app.command()(report)
 app.command("compare")(compare_runs)
+app.command("fit")(fit_policy)
 app.command()(label)
 app.command()(train_verifier)
 app.command("import")(import_)
 app.command()(export)
+app.command()(merge)
 app.command()(doctor)
 
 

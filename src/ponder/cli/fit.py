@@ -1,0 +1,57 @@
+"""`ponder fit`: what to spend a budget on, by how hard a problem is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ponder.cli.terminal import announce, output, print_json, working
+from ponder.evals.fit_options import FittedRun
+from ponder.evals.fitting import fit
+from ponder.report.fitting import fit_report
+from ponder.report.views import loaded
+from ponder.search.difficulty import LEVELS
+from ponder.strategies.policy_file import policy_toml
+
+
+def fit_policy(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them.")],
+    policy: Annotated[Path, typer.Option("-o", help="The policy to write.")],
+    samples: Annotated[
+        int, typer.Option(help="Drawn first; they predict how hard a problem is.", min=1)
+    ] = 4,
+    levels: Annotated[int, typer.Option(help="Levels of difficulty.", min=1)] = LEVELS,
+    measure: Annotated[
+        Literal["score", "agreement"] | None,
+        typer.Option(help="Predict by the mean score, or by how far answers agree."),
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="Rank by these scores.")] = None,
+    seed: Annotated[int, typer.Option(help="Splits the problems in two.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Choose strategy, knobs and selector by difficulty, from runs over the same problems.
+
+    One of the runs must be of `sample`. `strategy = "compute_optimal"` applies what is written.
+
+    Example: ponder fit runs/sample runs/beams runs/dvts -o policy.toml
+    """
+    with working("fitting"):
+        found = loaded(runs, score=score)
+        fitted = fit(
+            [FittedRun(run.view.name, run.study, run.measured) for run in found],
+            samples=samples,
+            levels=levels,
+            measure=measure,
+            aggregation=found[0].aggregation,
+            seed=seed,
+        )
+    names = ", ".join(run.view.name for run in found)
+    about = f"Written by `ponder fit` from {names}: {fitted.report['n_problems']} problems."
+    policy.write_text(policy_toml(fitted.policy, about), encoding="utf-8")
+    if as_json:
+        print_json(fitted.report)
+    else:
+        output().print(fit_report(fitted.report))
+    announce(f"wrote {policy}")

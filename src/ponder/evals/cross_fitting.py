@@ -1,0 +1,75 @@
+"""Choices by difficulty, made on one half of the problems and measured on the other.
+
+Snell et al. 2024, section 3.2: within each level of difficulty the best choice of one fold is
+measured on the other, and the other way round, so that no problem has a say in its own choice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from ponder.evals.fit_options import Option
+from ponder.search.difficulty import edges_of, level_of
+from ponder.search.policy import Choice
+
+Difficulty = Mapping[str, float | None]
+"""By problem id; higher is easier, None is not known."""
+
+Folds = tuple[tuple[str, ...], tuple[str, ...]]
+"""The ids of each half."""
+
+
+def folds(problems: Sequence[str], seed: int) -> Folds:
+    """Two halves, by a hash of the ids: the same for any order of the problems."""
+    mixed = sorted(problems, key=lambda p: hashlib.sha256(repr((seed, p)).encode()).digest())
+    return tuple(mixed[::2]), tuple(mixed[1::2])
+
+
+def level_edges(difficulty: Difficulty, problems: Sequence[str], levels: int) -> tuple[float, ...]:
+    """The edges of levels on these problems; those of unknown difficulty are left out."""
+    known = [value for p in problems if (value := difficulty[p]) is not None]
+    return edges_of(known or [0.0], levels)
+
+
+def choices_of(
+    options: Sequence[Option],
+    difficulty: Difficulty,
+    problems: Sequence[str],
+    edges: Sequence[float],
+) -> tuple[Choice, ...]:
+    """The best choice of each level on these problems; of an empty level, the best on all."""
+    members: dict[int, list[str]] = {level: [] for level in range(1, len(edges) + 2)}
+    for problem in problems:
+        members[level_of(difficulty[problem], edges)].append(problem)
+    return tuple(_best(options, own or problems).choice for own in members.values())
+
+
+def _best(options: Sequence[Option], problems: Sequence[str]) -> Option:
+    """The most accurate on these problems; of equal ones that with the fewest tokens."""
+
+    def rank(option: Option) -> tuple[float, float]:
+        tokens = [option.tokens[problem] or 0.0 for problem in problems]
+        return -round(fmean(option.values[problem] for problem in problems), 9), fmean(tokens)
+
+    return min(options, key=rank)
+
+
+def crossed(
+    options: Sequence[Option], difficulty: Difficulty, halves: Folds, levels: int
+) -> dict[str, Option]:
+    """Each problem's option, chosen for its level by the problems of the other fold alone."""
+    by_choice = {id(option.choice): option for option in options}
+    found: dict[str, Option] = {}
+    for own, other in (halves, halves[::-1]):
+        edges = level_edges(difficulty, other, levels)
+        chosen = choices_of(options, difficulty, other, edges)
+        for problem in own:
+            found[problem] = by_choice[id(chosen[level_of(difficulty[problem], edges) - 1])]
+    return found
+
+
+def values_of(chosen: Mapping[str, Option]) -> dict[str, float]:
+    """The accuracy of each problem's option."""
+    return {problem: option.values[problem] for problem, option in chosen.items()}

@@ -1,0 +1,121 @@
+"""What a fit chooses among: strategies with knobs and selectors, and what each gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ponder.errors import UsageError
+from ponder.evals.measure import At, Measured
+from ponder.search.policy import Choice
+from ponder.search.selection import SELECTORS, Ballot
+
+FITTED = ("sample", "beam_search", "dvts")
+"""Strategies that can take up where a few samples are drawn already."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedRun:
+    """One run: what decided its results, and what came of it."""
+
+    name: str
+    study: Mapping[str, Any]
+    measured: Measured
+
+
+class Option(NamedTuple):
+    """One choice, problem by problem."""
+
+    choice: Choice
+    values: Mapping[str, float]
+    """Expected accuracy by problem id."""
+    tokens: Mapping[str, float | None]
+    """Generated tokens by problem id; None: not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All choices of some runs over the problems that they have in common."""
+
+    problems: tuple[str, ...]
+    by_n: Mapping[int, tuple[Option, ...]]
+    correct: Mapping[str, float]
+    """The share of right samples by problem id: how hard a problem is, when the answer is known."""
+    votes: Mapping[str, tuple[Ballot, ...]]
+    """The samples' votes by problem id, in the order drawn."""
+
+    @property
+    def scored(self) -> bool:
+        """Every problem has a scored sample."""
+        return all(any(vote.score is not None for vote in own) for own in self.votes.values())
+
+
+def options_of(runs: Sequence[FittedRun], more_than: int) -> Options:
+    """The choices of n over `more_than` that the runs give.
+
+    A run of `sample` gives every power of two and every n of the searches, by its subsets; a search
+    gives its own n. Raises UsageError without a run of `sample`, for strategies that cannot be
+    chosen, and when the runs have no problem in common.
+    """
+    _check(runs)
+    base = next((run for run in runs if run.study["strategy"] == "sample"), None)
+    if base is None or not base.measured.sampled:
+        raise UsageError(
+            "a fit needs a run of `sample` without a stopping rule or a budget: its samples tell "
+            "how hard each problem is"
+        )
+    problems = _common(runs)
+    searched = {max(run.measured.points["majority"]) for run in runs if not run.measured.sampled}
+    found = [option for run in runs for option in _options(run, searched, more_than, problems)]
+    sizes = sorted({option.choice.n for option in found})
+    if not sizes:
+        raise UsageError(f"the runs have no n over {more_than}, the samples that are drawn first")
+    samples = {problem.id: problem.candidates for problem in base.measured.problems}
+    return Options(
+        problems,
+        {n: tuple(option for option in found if option.choice.n == n) for n in sizes},
+        {name: sum(c.correct for c in samples[name]) / len(samples[name]) for name in problems},
+        {name: tuple(c.ballot for c in samples[name]) for name in problems},
+    )
+
+
+def _check(runs: Sequence[FittedRun]) -> None:
+    for run in runs:
+        strategy = run.study.get("strategy", "an imported pool")
+        if strategy not in FITTED:
+            raise UsageError(
+                f"{run.name} is a run of {strategy}: a policy can choose {', '.join(FITTED)}"
+            )
+
+
+def _common(runs: Sequence[FittedRun]) -> tuple[str, ...]:
+    """Problems that every run has, with at least one candidate each to tell of."""
+    first, *others = [[p.id for p in run.measured.problems if p.candidates] for run in runs]
+    problems = tuple(name for name in first if all(name in set(other) for other in others))
+    if len(problems) < 2:
+        raise UsageError(
+            f"the runs have {len(problems)} problems in common: a fit needs runs over the same ones"
+        )
+    return problems
+
+
+def _options(
+    run: FittedRun, searched: Iterable[int], more_than: int, problems: Collection[str]
+) -> Iterator[Option]:
+    knobs = dict(run.study.get("knobs") or {})
+    for selector in SELECTORS:
+        points = run.measured.points.get(selector)
+        if not points:
+            continue
+        sizes = set(points)
+        if run.measured.sampled:
+            sizes |= {n for n in searched if n <= max(points)}
+        for n in sorted(size for size in sizes if size > more_than):
+            _, at = run.measured.at(selector, n)
+            yield _option(Choice(str(run.study["strategy"]), n, selector, knobs), at, problems)
+
+
+def _option(choice: Choice, at: At, problems: Collection[str]) -> Option:
+    part = at.only(set(problems))
+    return Option(choice, part.values, part.tokens)

@@ -1,0 +1,170 @@
+"""Fitting by difficulty: what is chosen, that it is measured elsewhere, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ponder.errors import UsageError
+from ponder.evals.cross_fitting import choices_of, crossed, folds, level_edges, values_of
+from ponder.evals.fit_options import FittedRun, Option, options_of
+from ponder.evals.fitting import fit
+from ponder.evals.measure import measure
+from ponder.search.policy import Choice
+from ponder.strategies.policy_file import load_policy
+from ponder.trace import Node, Spent, Trace
+from ponder.types import Answer, Candidate, Example, NodePath, Problem
+from tests.test_cli import PLAY, data, ponder  # noqa: F401  a fixture among them
+
+PROBLEMS = tuple(f"p{number:03}" for number in range(200))
+EASE: Mapping[str, float] = {name: (i + 0.5) / 200 for i, name in enumerate(PROBLEMS)}
+WIDE = Choice("sample", 16, "majority")
+DEEP = Choice("beam_search", 16, "weighted")
+
+
+def option(choice: Choice, gets: Mapping[str, float], tokens: float = 100.0) -> Option:
+    return Option(choice, gets, dict.fromkeys(gets, tokens))
+
+
+EASY_ONLY = option(WIDE, {name: float(ease > 0.5) for name, ease in EASE.items()})
+HARD_ONLY = option(DEEP, {name: float(ease <= 0.5) for name, ease in EASE.items()})
+
+
+def test_each_level_gets_what_is_best_there() -> None:
+    edges = level_edges(EASE, PROBLEMS, 4)
+    assert len(edges) == 3
+    chosen = choices_of([EASY_ONLY, HARD_ONLY], EASE, PROBLEMS, edges)
+    assert chosen == (WIDE, WIDE, DEEP, DEEP)
+    by_level = values_of(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 4))
+    assert sum(by_level.values()) > 185
+    at_once = values_of(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 1))
+    assert 70 < sum(at_once.values()) < 130
+
+
+def test_equal_choices_go_to_the_cheaper_one() -> None:
+    cheap = option(DEEP, EASY_ONLY.values, 50.0)
+    assert choices_of([EASY_ONLY, cheap], EASE, PROBLEMS, ()) == (DEEP,)
+
+
+def test_an_empty_level_gets_the_best_on_all() -> None:
+    alike = dict.fromkeys(PROBLEMS, 1.0)
+    edges = level_edges(alike, PROBLEMS, 3)
+    assert choices_of([EASY_ONLY, HARD_ONLY], alike, PROBLEMS[:50], edges) == (DEEP,) * 3
+
+
+def test_noise_is_not_mistaken_for_gain() -> None:
+    """Choices that differ by chance alone: measured on the problems that chose, the best of 20
+    would seem better than each is; measured on the others it is not."""
+    rng = random.Random(5)
+    coins = [
+        option(Choice("sample", n, "majority"), {p: float(rng.random() < 0.5) for p in PROBLEMS})
+        for n in range(20)
+    ]
+    own = [max(coins, key=lambda c: sum(c.values[p] for p in half)) for half in folds(PROBLEMS, 0)]
+    pairs = list(zip(own, folds(PROBLEMS, 0), strict=True))
+    seen = sum(choice.values[p] for choice, half in pairs for p in half) / 200
+    honest = sum(values_of(crossed(coins, EASE, folds(PROBLEMS, 0), 5)).values()) / 200
+    assert seen > 0.55
+    assert abs(honest - 0.5) < 0.08
+
+
+def test_halves_do_not_depend_on_the_order_of_the_problems() -> None:
+    one, other = folds(PROBLEMS, 3)
+    assert sorted((*one, *other)) == sorted(PROBLEMS)
+    assert folds(PROBLEMS[::-1], 3) == (one, other)
+    assert folds(PROBLEMS, 4) != (one, other)
+
+
+def run_of(strategy: str, n: int, chance: float, count: int = 60, **study: object) -> FittedRun:
+    """A graded run in which each candidate is right with a chance by problem."""
+    rng = random.Random(f"{strategy}{n}{chance}")
+    examples = [Example(Problem.ask("?", name), "1") for name in PROBLEMS[:count]]
+    grades: dict[tuple[str, NodePath], bool] = {}
+    traces = []
+    for place, example in enumerate(examples):
+        name = example.problem.id
+        right = [rng.random() < chance * (place + 1) / count for _ in range(n)]
+        grades |= {(name, (index,)): good for index, good in enumerate(right)}
+        traces.append(_trace(name, strategy, right))
+    measured = measure(examples, traces, ours=grades, n=n)
+    return FittedRun(strategy, {"strategy": strategy, "n": n, "knobs": {}, **study}, measured)
+
+
+def _trace(name: str, strategy: str, right: list[bool]) -> Trace:
+    paths = [(index,) for index in range(len(right))]
+    wrong = [f"{index}" if index % 2 else "0" for index in range(2, len(right) + 2)]
+    answers = ["1" if good else other for good, other in zip(right, wrong, strict=True)]
+    candidates = tuple(
+        Candidate(path, "", {"s": (0.9 if good else 0.3,)}, 10, answer=Answer(answer, answer))
+        for path, good, answer in zip(paths, right, answers, strict=True)
+    )
+    nodes = tuple(Node(path, (), "x", "eos", tokens=10) for path in paths)
+    spent = Spent(generated=10 * len(paths))
+    return Trace(name, strategy, nodes, (), candidates, None, None, spent, n=len(paths))
+
+
+def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:
+    runs = [run_of("sample", 16, 0.9), run_of("beam_search", 8, 0.5), run_of("dvts", 8, 0.3)]
+    fitted = fit(runs, samples=2, levels=3)
+    assert sorted(fitted.policy.choices) == [4, 8, 16]
+    assert fitted.policy.measure == "score"
+    [at] = [at for at in fitted.report["sizes"] if at["n"] == 8]
+    names = {row["name"] for row in at["fixed"]}
+    assert {
+        "sample, n = 8, majority",
+        "beam_search, n = 8, weighted",
+        "dvts, n = 8, best_of_n",
+    } <= names
+    assert at["fixed"] == sorted(at["fixed"], key=lambda row: -row["accuracy"])
+    assert at["oracle_choice"]["accuracy"] >= at["oracle_levels"]["accuracy"]
+    assert at["oracle_choice"]["accuracy"] >= at["fixed"][0]["accuracy"]
+    assert at["better"] is (at["ci_low"] > 0)
+    assert at["fixed"][0]["tokens"] == 80.0
+    assert len(at["choices"]) == 3
+    assert fit(runs, samples=2, levels=3).report == fitted.report
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([run_of("beam_search", 8, 0.5)], "a fit needs a run of `sample`"),
+        ([run_of("sample", 8, 0.5), run_of("self_refine", 8, 0.5)], "a run of self_refine"),
+        ([run_of("sample", 8, 0.5, 1)], "have 1 problems in common"),
+        ([run_of("sample", 4, 0.5)], "have no n over 4, the samples that are drawn first"),
+    ],
+)
+def test_runs_that_give_no_policy_are_refused(runs: list[FittedRun], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        options_of(runs, 4)
+
+
+def test_the_command_writes_a_policy_that_a_run_applies(
+    tmp_path: Path,
+    data: Path,  # noqa: F811  the fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--n", 8, "--verifier", "tests.playing:judged"]
+    assert ponder(*words, "-o", tmp_path / "sample") == 0
+    beams = ["--strategy", "beam_search", "--set", "knobs.beam_width=2"]
+    assert ponder(*words, *beams, "-o", tmp_path / "beams") == 0
+    capsys.readouterr()
+    policy = tmp_path / "policy.toml"
+    fits = ["fit", tmp_path / "sample", tmp_path / "beams", "--samples", 2, "--levels", 2]
+    assert ponder(*fits, "-o", policy, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["schema"], report["n_problems"], report["levels"]) == (1, 6, 2)
+    assert sorted(load_policy(policy).choices) == [4, 8]
+    assert policy.read_text().startswith("# Written by `ponder fit` from")
+    assert ponder(*fits, "-o", policy) == 0
+    shown = capsys.readouterr().out
+    assert "by the first samples" in shown
+    assert "A fixed choice is no worse" in shown
+    applies = ["--strategy", "compute_optimal", "--set", f"knobs.policy={policy}"]
+    assert ponder(*words, *applies, "-o", tmp_path / "applied", "--json") == 0
+    applied = json.loads(capsys.readouterr().out)
+    assert list(applied["curves"]["majority"]) == ["8"]
+    assert applied["n_problems"] == 6
