@@ -406,6 +406,19 @@ def test_a_gated_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_hub_out_of_reach_is_no_matter_of_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = LocalHub({})
+    monkeypatch.setattr(hub, "load_dataset", out_of_reach)
+    monkeypatch.setitem(sys.modules, "datasets", hub)
+    with pytest.raises(UsageError, match="gpqa cannot be read from the hub: Couldn't") as error:
+        load("gpqa")
+    assert "gated" not in str(error.value)
+
+
+def out_of_reach(path: str, name: str | None, *, split: str) -> Sequence[object]:
+    raise ConnectionError(f"Couldn't reach '{path}' on the Hub (LocalEntryNotFoundError)")
+
+
 @pytest.mark.parametrize(
     ("name", "place"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ponder.answers.extraction import boxed, last_line, stated, tagged
 from ponder.answers.keys import text_key
@@ -11,6 +11,7 @@ from ponder.errors import UsageError
 from ponder.types import Answer, Problem
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTER_KEYS = frozenset(map(text_key, LETTERS))
 
 _STYLING = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\b|[{}$*()\[\]\s]+")
 _NAMED = re.compile(
@@ -18,6 +19,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _MARK = re.compile(r"\s*[).:,;\]-]")
+_APOSTROPHES = ("'", "’")
 _LONGEST = 200
 """Characters of an answer in which its letter is looked for."""
 
@@ -70,35 +72,33 @@ class ChoiceAnswers:
     def _letter(self, raw: str) -> str | None:
         """The letter of the choice that `raw` is, or that it begins with: "(C)", "C) 12"."""
         same = self._by_text.get(text_key(raw))
-        if same is not None:
+        plain = _plain(raw)
+        first, rest = plain[:1], plain[1:]
+        if same is not None or first.upper() not in self._letters:
             return same
-        plain = _STYLING.sub(" ", raw[:_LONGEST]).strip()
-        first, rest = plain[:1].upper(), plain[1:]
-        if first not in self._letters or rest[:1].isalnum() or rest[:1] in ("'", "’"):
-            return None
-        word = plain[:1].islower() and rest and not _marked(raw, plain[:1])
-        return None if word else first
+        word = rest[:1].isalnum() or rest[:1] in _APOSTROPHES
+        # A lower-case letter before other words is "a metre", unless a mark follows: "a) 1 m".
+        word = word or (first.islower() and rest != "" and not _marked(raw, first))
+        return None if word else first.upper()
 
     def _named(self, text: str) -> str | None:
-        """The last of "option C", "choose (C)", "the correct choice is C"."""
-        letters = (self._one(found.group(1)) for found in _NAMED.finditer(text))
-        return _last(letter for letter in letters if letter is not None)
-
-    def _one(self, letter: str) -> str | None:
-        """A lower-case letter may be a word."""
-        return letter if letter in self._letters else None
+        """The last of "option C", "choose (C)", "the correct choice is C"; lower case is a word."""
+        named = None
+        for found in _NAMED.finditer(text):
+            named = found.group(1) if found.group(1) in self._letters else named
+        return named
 
     def _alone(self, text: str) -> str | None:
         """What the last line consists of; a text of one line may go on after the letter's mark."""
         line = last_line(text)
-        same = self._by_text.get(text_key(line))
-        if same is not None:
-            return same
-        plain = _STYLING.sub(" ", line[:_LONGEST]).strip()
-        letter = plain[:1].upper() if plain[:1].upper() in self._letters else None
-        rest = plain[1:].strip(" .:)")
-        whole = "\n" not in text and len(line) <= _LONGEST and _marked(line, plain[:1])
-        return letter if not rest or whole else None
+        first, rest = _plain(line)[:1], _plain(line)[1:]
+        alone = not rest.strip(" .:") or ("\n" not in text and _marked(line, first))
+        return self._letter(line) if alone else self._by_text.get(text_key(line))
+
+
+def _plain(raw: str) -> str:
+    """The beginning of `raw` without styling and brackets."""
+    return _STYLING.sub(" ", raw[:_LONGEST]).strip()
 
 
 def _marked(raw: str, letter: str) -> bool:
@@ -112,13 +112,7 @@ def _by_text(choices: Sequence[str]) -> Mapping[str, str]:
     Left out: a text that two choices have, and a letter, which names the choice at its own place.
     """
     keys = [text_key(choice) for choice in choices]
-    letters = {text_key(letter) for letter in LETTERS}
     named = zip(keys, LETTERS, strict=False)
-    return {key: letter for key, letter in named if keys.count(key) == 1 and key not in letters}
-
-
-def _last(letters: Iterator[str]) -> str | None:
-    found = None
-    for found in letters:  # noqa: B007 - the last one is read after the loop
-        pass
-    return found
+    return {
+        key: letter for key, letter in named if keys.count(key) == 1 and key not in _LETTER_KEYS
+    }

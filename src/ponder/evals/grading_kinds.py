@@ -31,6 +31,11 @@ class Given(NamedTuple):
     example: Example
     raw: str
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """What equal answers to one problem share: they are graded once."""
+        return self.example.problem.id, self.raw
+
 
 class Grading(Protocol):
     """How the answers of one kind are graded."""
@@ -89,7 +94,7 @@ class ByKey:
 
     async def grade(self, given: Sequence[Given]) -> list[Verdict]:
         """One after the other: these keys take no time."""
-        return [await self._verdict(*one) for one in given]
+        return await _in_turn(given, self._verdict)
 
     async def _verdict(self, example: Example, raw: str) -> Verdict:
         kind = kind_for(self._kind, example.problem)
@@ -100,10 +105,11 @@ class ByKey:
 class ByReasoningGym:
     """Right is what the task's own scorer gives the full score; part of it is not right.
 
-    The scorers run in worker processes, since some of them compute what the answer says.
+    The scorers run in a worker process, since some of them compute what the answer says; one, since
+    scoring takes less time than starting another.
     """
 
-    def __init__(self, workers: int = 2, seconds: float = 10.0, memory_mb: int = 4096) -> None:
+    def __init__(self, workers: int = 1, seconds: float = 10.0, memory_mb: int = 4096) -> None:
         self._workers = LimitedWorkers(
             SCORER,
             workers=workers,
@@ -113,13 +119,13 @@ class ByReasoningGym:
         )
 
     async def grade(self, given: Sequence[Given]) -> list[Verdict]:
-        """All at once; an answer that several candidates give to a problem is scored once."""
-        different = {(example.problem.id, raw): (example, raw) for example, raw in given}
+        """As many at once as there are processes."""
+        different = {one.name: one for one in given}
         async with asyncio.TaskGroup() as group:
             tasks = {
                 name: group.create_task(self._verdict(*one)) for name, one in different.items()
             }
-        return [tasks[example.problem.id, raw].result() for example, raw in given]
+        return [tasks[one.name].result() for one in given]
 
     async def aclose(self) -> None:
         """End the worker processes."""
@@ -146,8 +152,8 @@ class ByFunction:
         self._function = function
 
     async def grade(self, given: Sequence[Given]) -> list[Verdict]:
-        """In the order asked; each call is made, even of an answer that came before."""
-        return [await self._verdict(*one) for one in given]
+        """In the order asked."""
+        return await _in_turn(given, self._verdict)
 
     async def _verdict(self, example: Example, raw: str) -> Verdict:
         try:
@@ -162,6 +168,17 @@ class ByFunction:
         if inspect.iscoroutinefunction(self._function):
             return await cast("Awaitable[object]", self._function(raw, example))
         return await asyncio.to_thread(self._function, raw, example)
+
+
+async def _in_turn(
+    given: Sequence[Given], verdict: Callable[[Example, str], Awaitable[Verdict]]
+) -> list[Verdict]:
+    """The verdicts in the order asked, each different one asked for once."""
+    known: dict[tuple[str, str], Verdict] = {}
+    for one in given:
+        if one.name not in known:
+            known[one.name] = await verdict(*one)
+    return [known[one.name] for one in given]
 
 
 def loaded(name: str) -> Right:

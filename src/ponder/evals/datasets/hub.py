@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
-
 from ponder.errors import UsageError
 from ponder.evals.datasets.named import HubSet
 from ponder.evals.rows import Row, as_rows, first_line, optional
@@ -19,9 +17,10 @@ def hub_rows(source: HubSet) -> list[Row]:
     try:
         table = library.load_dataset(source.hub, source.configuration, split=source.split)
         return as_rows(source.hub, table)
-    except (OSError, ValueError, httpx.HTTPError) as error:
-        line = first_line(error)
-        mend = _consent(source.hub) if source.gated or "gated" in line.lower() else ""
+    except (OSError, ValueError) as error:
+        line = first_line(error).rstrip(".")
+        refused = source.gated and not isinstance(error, ConnectionError)
+        mend = _consent(source.hub) if refused or "gated" in line.lower() else ""
         raise UsageError(f"{source.hub} cannot be read from the hub: {line}{mend}") from error
 
 
