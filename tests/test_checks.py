@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import check_verification
 import junit
 import not_run
 import record_verification
@@ -118,7 +119,9 @@ def test_the_record_keeps_what_stands_above_it() -> None:
         junit.Result("tests/test_a::test_b", "passed", "", 2.0, full_size=True),
         junit.Result("tests/test_a::test_c", "skipped", "no chromium", 0.0, full_size=False),
     ]
-    text = record_verification.section(results, datetime.date(2026, 1, 2))
+    text = record_verification.section(
+        record_verification.KINDS["full"], results, datetime.date(2026, 1, 2)
+    )
     assert "- Date: 2026-01-02, commit `" in text
     assert "| `tests/test_a::test_b` | passed | 2.0 |" in text
     assert "- `tests/test_a::test_c`: no chromium" in text
@@ -128,13 +131,92 @@ def test_a_page_without_the_heading_is_refused(
     suite: tuple[Path, list[junit.Result]], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
+    arguments = ("full", str(suite[0] / "results.xml"), str(page))
     page.write_text("# A page\n")
     with pytest.raises(SystemExit, match="has no heading"):
-        record_verification.main(str(suite[0] / "results.xml"), str(page))
-    page.write_text(f"# A page\n\n{record_verification.HEADING}\n\nan older run\n")
-    record_verification.main(str(suite[0] / "results.xml"), str(page))
-    assert page.read_text().startswith("# A page\n\n## Newest full run\n\n- Date")
-    assert "an older run" not in page.read_text()
+        record_verification.main(*arguments)
+    heading = record_verification.KINDS["full"].heading
+    page.write_text(f"# A page\n\n{heading}\n\nan older run\n\n## Another\n\nstays\n")
+    record_verification.main(*arguments)
+    written = page.read_text()
+    assert written.startswith(f"# A page\n\n{heading}\n\n- Date")
+    assert written.endswith("\n\n## Another\n\nstays\n")
+    assert "an older run" not in written
+
+
+def test_runs_with_vllm_are_counted_by_file() -> None:
+    results = [
+        junit.Result("tests/test_a::test_b", "passed", "", 2.0, full_size=False),
+        junit.Result("tests/test_a::test_c", "failed", "", 1.5, full_size=False),
+        junit.Result("tests/test_d::test_e", "passed", "", 1.0, full_size=False),
+    ]
+    table = list(record_verification.by_file(results))[2:]
+    assert table == [
+        "| `tests/test_a` | 1 passed, 1 failed, 0 skipped | 3.5 |",
+        "| `tests/test_d` | 1 passed, 0 failed, 0 skipped | 1.0 |",
+    ]
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A repository whose engines were changed once."""
+    git(tmp_path, "init", "--quiet")
+    change(tmp_path, "src/ponder/engines/one.py")
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> str:
+    named = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    command = ["git", "-C", str(folder), *named, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def change(folder: Path, name: str) -> str:
+    """Commit a change of a file; returns the commit."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a") as file:
+        file.write("more\n")
+    git(folder, "add", name)
+    git(folder, "commit", "--quiet", "-m", name)
+    return git(folder, "rev-parse", "--short=12", "HEAD")
+
+
+def verified(commit: str) -> str:
+    heading = record_verification.KINDS["vllm"].heading
+    return f"# Page\n\n{heading}\n\n- Date: 2026-01-02, commit `{commit}`\n\n## Other\n"
+
+
+def test_a_run_older_than_an_engine_is_a_fault(history: Path) -> None:
+    tested = git(history, "rev-parse", "--short=12", "HEAD")
+    change(history, "docs/verification.md")
+    assert check_verification.fault(verified(tested), history) is None
+    change(history, "src/ponder/engines/deep/two.py")
+    said = check_verification.fault(verified(tested), history)
+    assert said is not None
+    assert said.startswith(f"src/ponder/engines has changed since {tested}")
+    assert "make test-vllm" in said
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("# Page\n", "no run with vLLM is written down"),
+        (verified("0123456789ab-dirty"), "of a changed working tree"),
+        (verified("0123456789ab"), "not in this history"),
+    ],
+)
+def test_a_run_of_nothing_known_is_a_fault(history: Path, page: str, said: str) -> None:
+    assert said in (check_verification.fault(page, history) or "")
+
+
+def test_without_a_history_one_line_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "page.md").write_text(verified("0123456789ab"))
+    assert check_verification.main(str(tmp_path / "page.md")) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert "there is no git history here" in line
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ LONG = "Write about a river, a lake, a mountain, a desert and a wood. " * 12
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return language_model(tmp_path_factory.mktemp("model"))
+    return language_model(tmp_path_factory.getbasetemp())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

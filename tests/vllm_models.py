@@ -22,14 +22,18 @@ SIZES: dict[str, Any] = {
 }
 
 
-def language_model(folder: Path) -> Path:
-    """The folder that PONDER_VLLM_MODEL names, else SmolLM2-135M-Instruct, made in `folder`.
+def language_model(base: Path) -> Path:
+    """The folder that PONDER_VLLM_MODEL names, else SmolLM2-135M-Instruct; made once in `base`.
 
     Both get a generation config that must not matter: theirs is a copy, the weights are linked.
     """
     named = os.environ.get("PONDER_VLLM_MODEL")
-    model = Path(named).resolve() if named else _from_gguf(default_model(), folder / "smollm2")
-    leaking = folder / "leaking" / model.name
+    model = Path(named).resolve() if named else base / "smollm2"
+    leaking = base / "leaking" / model.name
+    if leaking.exists():
+        return leaking
+    if not named:
+        _from_gguf(default_model(), model)
     leaking.mkdir(parents=True)
     for file in model.iterdir():
         (leaking / file.name).symlink_to(file)
@@ -58,7 +62,7 @@ def tiny(folder: Path, kind: str = "CausalLM", **changed: Any) -> Path:
     return folder
 
 
-def _from_gguf(file: Path, folder: Path) -> Path:
+def _from_gguf(file: Path, folder: Path) -> None:
     """The weights in bfloat16, exactly as the file's blocks give them, rounded once."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -75,4 +79,3 @@ def _from_gguf(file: Path, folder: Path) -> Path:
     plain.generation_config = packed.generation_config
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(file.parent, **where).save_pretrained(folder)
-    return folder
