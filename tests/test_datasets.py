@@ -467,9 +467,20 @@ def test_columns_of_a_table_are_choices(tmp_path: Path) -> None:
     assert (first.problem.id, first.reference, second.reference) == ("7", "B", "A")
 
 
+def test_choices_may_end_early_but_have_no_gap(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text("question,one,two,three,answer\nWhich?,yes,no,,B\n")
+    [example] = load(path, map={"choices": "one+two+three"})
+    assert example.problem.choices == ("yes", "no")
+    path.write_text("question,one,two,three,answer\nWhich?,yes,,no,B\n")
+    with pytest.raises(UsageError, match="row 1: the choice `two` is empty"):
+        load(path, map={"choices": "one+two+three"})
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
+        ({"answer": 1.5}, "got 1.5"),
         ({"answer": "four"}, "line 1: `answer` names none of the 3 choices, got 'four'.*up to C"),
         ({"answer": 3}, "`answer` names none of the 3 choices, got 3"),
         ({"answer": -1}, "got -1"),
@@ -603,9 +614,9 @@ def test_a_task_of_many_right_answers_names_none(capsys: pytest.CaptureFixture[s
     [
         (asked("chain_sums"), "there is no task 'chain_sums': use one of ab, "),
         (asked("chain_sum", terms=2), "chain_sum has no knob 'terms': it has .*max_terms"),
-        (asked("chain_sum", max_terms=0), "chain_sum cannot be made so: "),
-        (asked("chain_sum", max_terms="x"), "chain_sum cannot be made so: "),
-        (asked("composite"), "composite cannot be made so: "),
+        (asked("chain_sum", max_terms=0), "the task refuses its knobs: "),
+        (asked("chain_sum", max_terms="x"), "the task refuses its knobs: "),
+        (asked("composite"), "the task refuses its knobs: "),
     ],
 )
 def test_a_task_that_cannot_be_made_is_one_line(

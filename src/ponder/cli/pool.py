@@ -25,7 +25,12 @@ def import_(
     ],
     source: Annotated[str, typer.Argument(help="A file, or the hub's ORG/NAME.")],
     folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
-    answer: Annotated[str, typer.Option(help="What an answer is: math, choice or text.")] = "math",
+    answer: Annotated[
+        str,
+        typer.Option(
+            help="What an answer is: math, choice, text, exact, reasoning-gym or module:function."
+        ),
+    ] = "math",
     approach: Annotated[
         Literal["best_of_n", "beam_search", "dvts"] | None,
         typer.Option(help="How sal's completions came about; by default as the file is named."),

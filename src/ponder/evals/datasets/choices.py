@@ -42,8 +42,8 @@ def offered(row: Row, choices: str, answer: str) -> Offered:
     """
     texts, labels = _choices(row, choices)
     given, columns = row.values[answer], filled_parts(row, choices)
-    is_choice = answer in columns and len(columns) > 1
-    found = columns.index(answer) if is_choice else _place(given, texts, labels)
+    among = answer in columns and len(columns) > 1
+    found = columns.index(answer) if among else _place(given, texts, labels)
     if found is None or not found < len(texts):
         raise UsageError(
             f"{row.where}: `{answer}` names none of the {len(texts)} choices, got {given!r}: "
@@ -54,7 +54,10 @@ def offered(row: Row, choices: str, answer: str) -> Offered:
 
 def _choices(row: Row, name: str) -> tuple[tuple[str, ...], list[str]]:
     """The texts and their labels, which are letters unless the row says otherwise."""
-    values = values_of(row, name)
+    columns, values = filled_parts(row, name), values_of(row, name)
+    if columns != parts_of(name)[: len(columns)]:
+        empty = next(part for part in parts_of(name) if part not in columns)
+        raise UsageError(f"{row.where}: the choice `{empty}` is empty, and one after it is not")
     listed = values if len(parts_of(name)) > 1 else values[0]
     table = listed if isinstance(listed, Mapping) else {"text": listed}
     texts, labels = _texts(table.get("text")), _texts(table.get("label", list(LETTERS)))
@@ -77,7 +80,7 @@ def _texts(values: object) -> tuple[str, ...]:
 def _place(given: object, texts: Sequence[str], labels: Sequence[str]) -> int | None:
     """The place of the right choice; None if `given` names none."""
     if isinstance(given, int | float) and not isinstance(given, bool):
-        return int(given) if given == int(given) >= 0 else None
+        return int(given) if given >= 0 and float(given).is_integer() else None
     if not isinstance(given, str):
         return None
     for names in (labels, [label.casefold() for label in labels], texts):

@@ -51,7 +51,7 @@ def made(task: str) -> Any:
     try:
         return reasoning_gym.create_dataset(name, size=asked["size"], seed=asked["seed"], **knobs)
     except (AssertionError, TypeError, ValueError) as error:
-        raise UsageError(f"{name} cannot be made so: {error}") from error
+        raise UsageError(f"the task refuses its knobs: {error}") from error
 
 
 def entry_of(task: Mapping[str, Any], index: int) -> Mapping[str, Any]:
