@@ -2,7 +2,8 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations, permutations
+from fractions import Fraction
+from itertools import combinations, permutations, product
 from statistics import fmean
 
 import pytest
@@ -95,6 +96,21 @@ def test_majority_of_256_votes_is_as_exact_as_of_few() -> None:
     single = GradedProblem("p", tuple(GradedCandidate(str(i), None, i == 0) for i in range(256)))
     for size in (1, 16, 256):
         assert EXPECTATIONS["majority"](single, size, 0).value == pytest.approx(1 / 256, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [5, 64, 128, 200])
+def test_majority_of_256_votes_is_the_multivariate_hypergeometric_sum(size: int) -> None:
+    """Groups of 96, 90 and 50 votes and 20 without one; whole numbers, no rounding."""
+    groups, blanks = (96, 90, 50), 20
+    won = Fraction(0)
+    for counts in product(*(range(min(votes, size) + 1) for votes in groups)):
+        left = size - sum(counts)
+        if 0 <= left <= blanks and counts[0] and counts[0] == max(counts):
+            ways = math.prod(map(math.comb, groups, counts)) * math.comb(blanks, left)
+            won += Fraction(ways, counts.count(max(counts)))
+    letters = "a" * 96 + "b" * 90 + "c" * 50 + "-" * 20
+    found = EXPECTATIONS["majority"](pool(letters, right="a"), size, 0)
+    assert found.value == pytest.approx(float(won / math.comb(256, size)), abs=1e-9)
 
 
 def test_monte_carlo_agrees_with_enumeration_within_its_error(

@@ -37,11 +37,12 @@ class Difference(NamedTuple):
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """The mean of one value a problem, each in [0, 1], with its interval at confidence `level`.
 
-    Wilson's interval at the effective number of problems, p (1 - p) / variance of the mean. For
-    values of 0 and 1 that is their count, and the interval is Wilson's own; values between, such
-    as expected accuracies, vary less and count for more. The variance includes one more problem,
-    as far from the mean as the farthest is, but with a variance of at most p (1 - p), so that the
-    width is never zero: not at 0 or 1, nor for problems that happen to agree.
+    Wilson's interval at the effective number of problems: their count times what values of mean p
+    vary at most, p (1 - p), over what these vary. For values of 0 and 1 that is their count, and
+    the interval is Wilson's own; values between, such as expected accuracies, vary less and count
+    for more. To both variances one more problem is added, as far from the mean as the farthest:
+    rare hard problems may have been missed. The width is never zero: not at 0 or 1, nor for
+    problems that happen to agree.
     """
     count = len(values)
     if not count:
@@ -49,9 +50,9 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = min(max(fmean(values), 0.0), 1.0)
     most = mean * (1 - mean)
     farthest = max(abs(value - mean) for value in values)
-    one_more = min(farthest**2, most) if farthest > _SAME else most
-    variance = (count * pvariance(values, mean) + one_more) / (count + 1)
-    effective = count * most / variance if variance > 0 else count
+    one_more = farthest**2 if farthest > _SAME else most
+    varied = math.fsum((value - mean) ** 2 for value in values) + one_more
+    effective = count * (count * most + one_more) / varied if most > 0 else count
     low, high = _wilson(mean, effective, NormalDist().inv_cdf((1 + level) / 2))
     stderr = stdev(values) / math.sqrt(count) if count > 1 else math.sqrt(most)
     return Interval(mean, low, high, stderr)
