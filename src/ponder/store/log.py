@@ -71,9 +71,13 @@ class StoredCallLog:
         """The calls of one problem, read from the file the first time."""
         with self._loading:
             if problem_id not in self._problems:
-                rows = self._database.committed_rows(_SELECT, storable(problem_id))
-                self._problems[problem_id] = dict(_call(problem_id, *row) for row in rows)
+                self._problems[problem_id] = dict(self.records(problem_id))
             return self._problems[problem_id]
+
+    def records(self, problem_id: str) -> list[tuple[CallKey, CallRecord]]:
+        """All that the file holds of a problem, oldest first; a key's last record counts."""
+        rows = self._database.committed_rows(_SELECT, storable(problem_id))
+        return [_call(problem_id, *row) for row in rows]
 
     def appended(self, problem_id: str) -> int:
         """How many records of a problem were appended since the run was opened."""
