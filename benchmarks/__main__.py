@@ -15,17 +15,18 @@ from benchmarks.items import ITEMS, Item
 from benchmarks.machine import this_machine
 from benchmarks.options import Options
 from benchmarks.page import page
-from benchmarks.results import Part, Record
+from benchmarks.results import Part, Record, joined
 from ponder.errors import PonderError
 
 _DEFAULTS = Options()
+_NAMES = [field.name for field in fields(Options)]
 _EXAMPLE = "example: python -m benchmarks efficiency --verifier arithmetic --repeats 3"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, part by part; each is written down before the next one begins."""
     chosen = _parser().parse_args(arguments)
-    told = {field.name: getattr(chosen, field.name) for field in fields(Options)}
+    told = {name: value for name, value in vars(chosen).items() if name in _NAMES}
     told["verifier"] = chosen.verifier or _DEFAULTS.verifier
     options = Options(**told)
     output = Path(chosen.output)
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         Record.load(output)  # an unusable file is found before anything is measured
         for item in [ITEMS[name] for name in chosen.items or ITEMS]:
             for verifier in _verifiers(item, chosen.verifier):
-                _take(item, replace(options, verifier=verifier), output)
+                _take(item, replace(options, verifier=verifier), output, more=chosen.more)
         output.with_suffix(".md").write_text(page(Record.load(output)))
     except PonderError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--size", choices=("small", "full"), default="full")
     parser.add_argument("--repeats", type=_at_least_one, default=_DEFAULTS.repeats)
+    parser.add_argument("--more", action="store_true", help="add repeats to those that are kept")
+    parser.add_argument("--problems", type=_at_least_one, default=None, help="of an engine's run")
     parser.add_argument("--engine", default=_DEFAULTS.engine, help="an engine of a recipe")
     parser.add_argument("--model", default=None, help="a file, a folder or a name")
     parser.add_argument("--verifier", default=None, help="by default each that the item asks for")
@@ -81,13 +84,19 @@ def _verifiers(item: Item, named: str | None) -> Sequence[str]:
     return item.verifiers if named is None else [named]
 
 
-def _take(item: Item, options: Options, output: Path) -> None:
+def _take(item: Item, options: Options, output: Path, *, more: bool) -> None:
     part = item.part(options)
+    before = Record.load(output).parts.get(part) if more else None
+    if before is not None:
+        options = replace(options, first=before.repeats)
     print(f"{part} ...", file=sys.stderr, flush=True)
     results = asyncio.run(_measured(item, options))
+    if before is not None:
+        results = joined(item.format.validate_python(before.results), results)
     content = item.format.dump_python(results, mode="json")
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    taken = Part(_command(item, options), today, options.size, this_machine(), content)
+    command = _command(item, replace(options, first=0, repeats=options.turns.stop))
+    taken = Part(command, today, options.size, options.turns.stop, this_machine(), content)
     Record.load(output).with_part(part, taken).save(output)
 
 
@@ -98,11 +107,10 @@ async def _measured(item: Item, options: Options) -> object:
 def _command(item: Item, options: Options) -> str:
     """Gives the part again."""
     words = ["python", "-m", "benchmarks", item.name]
-    for field in fields(Options):
-        value = getattr(options, field.name)
-        unused = field.name == "verifier" and not item.verifiers
-        if value != field.default or (field.name == "verifier" and item.verifiers):
-            words += [] if unused else [f"--{field.name}", str(value)]
+    for name in _NAMES:
+        value = getattr(options, name)
+        told = bool(item.verifiers) if name == "verifier" else value != getattr(_DEFAULTS, name)
+        words += [f"--{name}", str(value)] if told else []
     return shlex.join(words)
 
 

@@ -15,9 +15,9 @@ from ponder.types import Prefix, Sampling
 
 SAMPLES_A_PROBLEM = 8
 """Drawn one after the other, as plain sampling does: they share the prompt."""
-ROUNDS = 4
+ROUNDS = 3
 """Samples for each sequence that runs at once."""
-LEAST = 16
+LEAST = 12
 """Samples of a measurement with few sequences."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.bare import rate_curve
+from benchmarks.bare import ROUNDS, rate_curve
 from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
@@ -51,15 +51,15 @@ class Results:
 
 async def measure(options: Options) -> Results:
     """The curve, then each strategy, and again."""
-    n, problems = (4, 4) if options.small else (N, PROBLEMS)
+    n, problems = (4, 4) if options.small else (N, options.problems or PROBLEMS)
     curves: list[RateCurve] = []
     runs: list[Reached] = []
     async with parts(options) as (engine, verifier):
         warm_up = work(options, "beam_search", n, max(problems // 16, 1), seed=1000)
         await watched_run(warm_up, engine, verifier)
-        for repeat in range(options.repeats):
+        for repeat in options.turns:
             bare = work(options, "sample", n, problems, seed=2000 + repeat)
-            rounds = 1 if options.small else 4
+            rounds = 1 if options.small else ROUNDS
             curves.append(await rate_curve(engine, bare, options.slots, rounds=rounds))
             for strategy in STRATEGIES:
                 todo = work(options, strategy, n, problems, seed=repeat)

@@ -83,12 +83,12 @@ def answers_of(kind: str, count: int) -> list[str]:
 async def measure(options: Options) -> Results:
     """Every kind of answers, voted and graded, cold and then cached, and again with others."""
     count = 4 if options.small else ANSWERS
-    found = {kind: answers_of(kind, count * options.repeats) for kind in KINDS}
+    found = {kind: answers_of(kind, count * options.turns.stop) for kind in KINDS}
     answers, rates = MathAnswers(), list[Rate]()
     async with Grader() as grader:
         await _together(answers.parse(formula) for formula in WARM_UP)
         await _together(grader.grade(formula, f"{formula}+1") for formula in WARM_UP)
-        for repeat in range(options.repeats):
+        for repeat in options.turns:
             for kind in KINDS:
                 fresh = found[kind][repeat * count : (repeat + 1) * count]
                 works = {"voting": _voting(answers, fresh), "grading": _grading(grader, fresh)}

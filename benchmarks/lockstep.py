@@ -23,7 +23,7 @@ from ponder.verifiers.base import Verifier, VerifierInfo
 NAME = "lockstep"
 GOALS = {4: 5.0, 16: 2.5, 64: 2.0}
 """By n, with a learned verifier: how many times faster a token."""
-PROBLEMS = {4: 32, 16: 16, 64: 8}
+PROBLEMS = {4: 24, 16: 12, 64: 4}
 """By n."""
 
 
@@ -99,8 +99,9 @@ async def measure(options: Options) -> Results:
     runs: list[Taken] = []
     async with parts(options) as (engine, verifier):
         await watched_run(work(options, "beam_search", 4, 2, seed=1000), engine, verifier)
-        for repeat in range(options.repeats):
-            for n, problems in sizes.items():
+        for repeat in options.turns:
+            for n, own in sizes.items():
+                problems = options.problems or own
                 for how in ("ponder", "lockstep"):
                     todo = work(options, "beam_search", n, problems, seed=repeat)
                     tokens, seconds = await _take(how, todo, engine, verifier)

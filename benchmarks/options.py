@@ -16,6 +16,10 @@ class Options:
     """`small` shows in seconds that everything works; its figures say nothing."""
     repeats: int = 3
     """How often each measurement is taken; at least 1."""
+    first: int = 0
+    """The first repeat's number: each has seeds of its own."""
+    problems: int | None = None
+    """Of each run of an engine; None is the item's own number."""
     engine: str = "embedded"
     """An engine of a recipe."""
     model: str | None = None
@@ -31,6 +35,11 @@ class Options:
     def __post_init__(self) -> None:
         if self.small:
             object.__setattr__(self, "slots", min(self.slots, 4))
+
+    @property
+    def turns(self) -> range:
+        """The numbers of the repeats."""
+        return range(self.first, self.first + self.repeats)
 
     @property
     def small(self) -> bool:

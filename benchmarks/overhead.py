@@ -82,7 +82,7 @@ async def measure(options: Options) -> Results:
     records = {name: await _record(name) for name in scripted.strategies(4)}
     times = [
         await _time(name, n, problems, await item_time(records[name], items))
-        for _ in range(options.repeats)
+        for _ in options.turns
         for n, problems in cases
         for name in records
     ]
@@ -155,7 +155,7 @@ def section(results: Results) -> Iterator[str]:
     yield ""
     yield from table(
         ("strategy", "a node's time, largest over smallest n", "goal", "bytes a node"),
-        (_growth_row(results, memory) for memory in results.memory),
+        (_growth_row(results, name) for name in dict.fromkeys(m.strategy for m in results.memory)),
     )
 
 
@@ -176,9 +176,10 @@ def _row(group: list[NodeTime]) -> tuple[object, ...]:
     return (*place, ratio.shown(1), processor.shown(1), micros.shown(0))
 
 
-def _growth_row(results: Results, memory: NodeMemory) -> tuple[object, ...]:
-    growth = Spread.of(growths(results.times, memory.strategy))
-    return (memory.strategy, growth.shown(), f"{GOAL_GROWTH:g}", f"{memory.bytes_a_node:,.0f}")
+def _growth_row(results: Results, strategy: str) -> tuple[object, ...]:
+    growth = Spread.of(growths(results.times, strategy))
+    memory = Spread.of([m.bytes_a_node for m in results.memory if m.strategy == strategy])
+    return (strategy, growth.shown(), f"{GOAL_GROWTH:g}", memory.shown(0))
 
 
 def growths(times: Iterable[NodeTime], strategy: str) -> list[float]:

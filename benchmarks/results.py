@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Part:
     """Gives it again."""
     date: str
     size: str
+    repeats: int
     machine: Machine
     results: Any
     """JSON of the item's results."""
@@ -55,6 +56,20 @@ class Record:
         """Replace the file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_FORMAT.dump_python(self, mode="json"), indent=1) + "\n")
+
+
+def joined(before: object, after: object) -> object:
+    """The repeats of both; raises UsageError where they were not taken of the same."""
+    assert is_dataclass(before)
+    assert not isinstance(before, type)
+    changes: dict[str, object] = {}
+    for name in [part.name for part in fields(before)]:
+        one, other = getattr(before, name), getattr(after, name)
+        if isinstance(one, tuple):
+            changes[name] = one + other
+        elif one != other:
+            raise UsageError(f"`{name}` was {one!r} before, now {other!r}: leave out --more")
+    return replace(before, **changes)
 
 
 _FORMAT = TypeAdapter(Record)

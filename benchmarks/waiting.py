@@ -44,11 +44,11 @@ class Results:
 
 async def measure(options: Options) -> Results:
     """Each strategy, and again."""
-    n, problems = (4, 4) if options.small else (N, PROBLEMS)
+    n, problems = (4, 4) if options.small else (N, options.problems or PROBLEMS)
     runs: list[Waited] = []
     async with parts(options) as (engine, verifier):
         await watched_run(work(options, "beam_search", 4, 2, seed=1000), engine, verifier)
-        for repeat in range(options.repeats):
+        for repeat in options.turns:
             for strategy in STRATEGIES:
                 before = counted(verifier)
                 todo = work(options, strategy, n, problems, seed=repeat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import waiting
 from benchmarks.__main__ import main
 from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_seconds
 from benchmarks.calibration import ItemTime
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import WholePrefixes
 from benchmarks.overhead import NodeTime, growths
+from benchmarks.profiling import by_module
 from benchmarks.repeats import Spread
-from benchmarks.scripted import reasons
+from benchmarks.results import joined
+from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
 from benchmarks.watching import WatchedEngine, covered, only_in_first
 from ponder.engines.scripted import ScriptedEngine
+from ponder.errors import UsageError
 from ponder.trace import Node, Spent, Trace
 from ponder.types import NodePath, Prefix, Problem, Sampling, ScoreFailure, Step, StepScores
 from ponder.verifiers.base import VerifierInfo
 
+PROBLEM = Problem.ask("What?")
 SCRIPTED = ["--engine", "scripted", "--model", "benchmarks.scripted:reasons"]
 EVEN = RateCurve(((1, 10.0), (2, 20.0), (4, 40.0)))
 """Each sequence draws 10 tokens a second, up to four at once."""
@@ -63,6 +69,21 @@ def test_an_item_leaves_the_parts_of_others_as_they_are(tmp_path: Path) -> None:
     parts = json.loads(output.read_text())["parts"]
     assert list(parts) == ["efficiency/scripted/arithmetic", "verifier/scripted/arithmetic"]
     assert parts["efficiency/scripted/arithmetic"] == kept
+
+
+def test_more_repeats_join_those_that_are_kept(
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "benchmarks.json"
+    words = [*SCRIPTED, "--size", "small", "--verifier", "arithmetic", "-o", str(output)]
+    assert main(["verifier", *words, "--repeats", "1"]) == 0
+    assert main(["verifier", *words, "--repeats", "2", "--more"]) == 0
+    [part] = json.loads(output.read_text())["parts"].values()
+    assert [run["repeat"] for run in part["results"]["runs"]] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert part["repeats"] == 3
+    assert "--repeats" not in part["command"]  # three are the default
+    with pytest.raises(UsageError, match="`n` was 4 before, now 8: leave out --more"):
+        joined(waiting.Results(4, 1, ()), waiting.Results(8, 1, ()))
 
 
 def test_another_file_is_not_overwritten(
@@ -207,6 +228,24 @@ async def test_the_lock_step_verifier_reads_each_prefix_as_if_for_the_first_time
     assert [prefix.key for _, prefix in inner.seen] == [long.key, short.key, long.key]
     assert len({id(given) for given, _ in inner.seen}) == 3
     assert all(given == problem and prefix.problem is given for given, prefix in inner.seen)
+
+
+def test_the_scripted_steps_make_up_the_scripted_solution() -> None:
+    prefix = Prefix.root(PROBLEM)
+    for _ in range(STEPS):
+        said = reasons_a_step(prefix, 7)
+        assert reasons(prefix, 7).startswith(said)
+        prefix = prefix.grow(Step(said))
+    assert prefix.text == reasons(Prefix.root(PROBLEM), 7)
+    assert prefix.text.endswith("The answer is 2.")
+
+
+def test_a_profile_gives_built_in_time_to_the_module_that_calls() -> None:
+    profiler = cProfile.Profile()
+    profiler.runcall(lambda: [judged(PROBLEM, ("a step",)) for _ in range(50)])
+    seconds = by_module(profiler)
+    assert seconds["benchmarks/scripted"] > 0
+    assert not any("zlib" in module or "~" in module for module in seconds)
 
 
 async def test_a_watched_engine_notes_each_sample() -> None:
