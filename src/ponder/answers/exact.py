@@ -6,7 +6,7 @@ from ponder.answers.extraction import boxed, last_line, stated, tagged
 from ponder.answers.keys import bounded
 from ponder.types import Answer
 
-LONGEST_ALONE = 200
+LONGEST_ALONE = 80
 """Characters of a text that may be an answer and nothing else."""
 
 
