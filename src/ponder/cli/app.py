@@ -20,7 +20,6 @@ from ponder.cli.fit import fit_policy
 from ponder.cli.grade import grade
 from ponder.cli.label import label
 from ponder.cli.merge import merge
-from ponder.cli.merge import merge
 from ponder.cli.pool import export, import_
 from ponder.cli.report import report
 from ponder.cli.run import run
@@ -52,7 +51,6 @@ app.command()(label)
 app.command()(train_verifier)
 app.command("import")(import_)
 app.command()(export)
-app.command()(merge)
 app.command()(merge)
 app.command()(doctor)
 
