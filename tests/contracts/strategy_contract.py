@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -131,6 +132,15 @@ async def candidates_are_what_was_generated(strategy: Strategy) -> None:
         assert decision.reason
 
 
+async def takes_no_more_than_it_says(strategy: Strategy) -> None:
+    """Whatever the model says: here it never comes to an end."""
+    short = replace(strategy, sampling=replace(strategy.sampling, max_tokens=40))  # type: ignore[type-var, attr-defined]
+    for script in (reasons, lambda _p, _s: "on and on\n\n" * 90):
+        trace = await World(script=script).solve(short)
+        assert len(trace.nodes) <= short.at_most.generations
+        assert spent_in_order(trace) <= short.at_most.generated_tokens
+
+
 async def runs_no_more_than_the_slots(strategy: Strategy) -> None:
     world = World(1, slots=3)
     await world.solve(strategy)
@@ -148,5 +158,6 @@ CONTRACT: Final[tuple[Check, ...]] = (
     leaves_nothing_behind_when_cancelled,
     replays_from_its_log,
     candidates_are_what_was_generated,
+    takes_no_more_than_it_says,
     runs_no_more_than_the_slots,
 )

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.plan import show_plan
 from ponder.cli.report import present
 from ponder.cli.terminal import announce, errors, interruptible
 from ponder.cli.words import given, numbers, pairs, prices_of, swept, with_keys
 from ponder.errors import PonderError, UsageError
 from ponder.evals.limits import SpendingLimit
+from ponder.evals.planning import PILOT
 from ponder.evals.study import Plan, plans, run_plans
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
@@ -63,6 +65,12 @@ def run(
     max_tokens_total: Annotated[
         int | None, typer.Option(help="Stop when the run has spent so many tokens.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option(help="Solve 8 problems, and say what all will take.")
+    ] = False,
+    plan_from: Annotated[
+        Path | None, typer.Option(help="Solve none: say what all will take as in this run.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any other recipe key: knobs.beam_width=2.")
     ] = None,
@@ -98,12 +106,21 @@ def run(
     asked = with_keys(asked.changed(given(study), given(host)), set_ or ())
     spending = SpendingLimit(max_tokens_total, max_cost, asked.host.prices)
     planned = plans(asked, folder, swept(sweep or ()), seeds)
-    interruptible(lambda stop: _run(planned, spending, stop))
+    if plan or plan_from is not None:
+        show_plan(planned, plan_from, lambda: _solve(planned, spending, PILOT), as_json=as_json)
+        return
+    _solve(planned, spending)
     present([plan.folder for plan in planned], as_json=as_json)
     _check_finished(planned, spending)
 
 
-async def _run(planned: Sequence[Plan], limit: SpendingLimit, stop: asyncio.Event) -> None:
+def _solve(planned: Sequence[Plan], limit: SpendingLimit, pilot: int | None = None) -> None:
+    interruptible(lambda stop: _run(planned, limit, stop, pilot))
+
+
+async def _run(
+    planned: Sequence[Plan], limit: SpendingLimit, stop: asyncio.Event, pilot: int | None
+) -> None:
     limit.stop = stop
     with MethodsProgress(errors()) as progress:
 
@@ -111,7 +128,7 @@ async def _run(planned: Sequence[Plan], limit: SpendingLimit, stop: asyncio.Even
             with RunReader(plan.folder) as reader:
                 return limit.watching(progress.method(plan.folder.name, left), reader.traces())
 
-        await run_plans(planned, announce=announce, watch=watch, stop=stop)
+        await run_plans(planned, announce=announce, watch=watch, stop=stop, pilot=pilot)
 
 
 def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from ponder.errors import UsageError
 from ponder.evals.datasets import DataSet, load_set
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import check_gradable
+from ponder.evals.planning import RUNNING, pilot_of
 from ponder.evals.run_grading import grade_run
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
@@ -121,12 +124,13 @@ async def run_plans(
     announce: Callable[[str], None],
     watch: Callable[[Plan, int], RunObserver] | None = None,
     stop: asyncio.Event | None = None,
+    pilot: int | None = None,
 ) -> None:
     """Run all plans on one engine, one after the other and never waiting, and grade them.
 
     What a folder holds already is not done again. `watch` gives the live view of a plan with so
-    many problems left. Everything that can be wrong with a recipe is
-    found before the engine is opened.
+    many problems left. With `pilot`, only so many problems of each plan are solved, chosen at
+    random. Everything that can be wrong with a recipe is found before the engine is opened.
     """
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
@@ -140,15 +144,29 @@ async def run_plans(
             store = stack.enter_context(open_store(plan))
             stores.append(store)
             more = await jobs_of(plan, store, data[plan.folder].examples, engine)
+            if pilot is not None:
+                names = [example.problem.id for example in data[plan.folder].examples]
+                chosen = pilot_of(names, plan.recipe.study.seed, pilot)
+                more = [job for job in more if job.problem.id in chosen]
             observer = watch(plan, len(more)) if watch else None
             jobs += [replace(job, observer=observer) for job in more]
         async with closed(jobs):
+            began = time.monotonic()
             await run(jobs, slots, stop)
+            _keep_time(jobs, time.monotonic() - began)
         async with Grader() as grader:
             for store in stores:
                 graded = await grade_run(store, grader)
                 if graded.failed:
                     announce(f"{store.folder}: {graded.failures}")
+
+
+def _keep_time(jobs: Sequence[Job], seconds: float) -> None:
+    """Add the time to each run's own: of several that shared it, by their problems."""
+    for store, own in Counter(job.store for job in jobs).items():
+        told = store.provenance()
+        before = cast("float", told.get(RUNNING, 0.0))
+        store.set_provenance({**told, RUNNING: round(before + seconds * own / len(jobs), 1)})
 
 
 def _answered(plan: Plan, answer: str) -> Plan:
@@ -187,7 +205,8 @@ async def jobs_of(
     verifiers = _verifiers(study)
     method = method_of(plan.recipe, engine, verifiers, answer_kind(study.answer))
     store.add_examples(examples)
-    store.set_provenance(await provenance(engine, verifiers, examples))
+    told = await provenance(engine, verifiers, examples)
+    store.set_provenance({RUNNING: store.provenance().get(RUNNING, 0.0), **told})
     problems = [example.problem for example in examples]
     left = await asyncio.to_thread(unfinished, store, problems, study.n)
     return [Job(problem, method, store) for problem in left]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from ponder.session.base import Session
 from ponder.trace import Trace
 from ponder.types import Problem
+
+
+class Most(NamedTuple):
+    """The most that one problem can take, whatever the model says."""
+
+    generations: int
+    generated_tokens: int
 
 
 class Strategy(Protocol):
@@ -28,6 +35,11 @@ class Strategy(Protocol):
     @property
     def exchangeable(self) -> bool:
         """Candidates are independent draws, so that subsets of them mean something."""
+        ...
+
+    @property
+    def at_most(self) -> Most:
+        """What one problem takes at most, without a budget."""
         ...
 
     async def solve(self, problem: Problem, session: Session) -> Trace:

@@ -9,8 +9,9 @@ from typing import ClassVar
 from ponder.search.ranking import allot, best, expandable
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
+from ponder.strategies.base import Most
 from ponder.strategies.branches import Branch, grow, scored
-from ponder.strategies.knobs import at_least_one, by_steps
+from ponder.strategies.knobs import at_least_one, by_steps, most_by_steps
 from ponder.trace import Decision, Trace
 from ponder.types import Problem, Sampling
 
@@ -42,6 +43,11 @@ class BeamSearch:
     def __post_init__(self) -> None:
         at_least_one(self, "n", "beam_width", "max_iterations")
         by_steps(self.sampling)
+
+    @property
+    def at_most(self) -> Most:
+        """Every iteration, every step to its limit."""
+        return most_by_steps(self.n, self.max_iterations, self.sampling)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Search step by step."""

@@ -13,6 +13,7 @@ from ponder.errors import UsageError
 from ponder.search.policy import Choice, Policy
 from ponder.session.base import Session
 from ponder.strategies.ballots import ballot_of
+from ponder.strategies.base import Most
 from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.continued import Begun, Continued
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
@@ -65,6 +66,16 @@ class ComputeOptimal:
     def selector(self) -> str:
         """Each choice has its own; this says whether scores are needed."""
         return "weighted" if self.table.scored else "majority"
+
+    @property
+    def at_most(self) -> Most:
+        """The first samples, and the most of what may be chosen."""
+        first, rest = self.table.samples, self.n - self.table.samples
+        chosen = [self._strategy(choice, rest).at_most for choice in self.table.choices[self.n]]
+        return Most(
+            first + max(most.generations for most in chosen),
+            first * self.sampling.max_tokens + max(most.generated_tokens for most in chosen),
+        )
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Look at a few samples, then search."""

@@ -12,8 +12,9 @@ from ponder.errors import UsageError
 from ponder.search.ranking import best
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
+from ponder.strategies.base import Most
 from ponder.strategies.branches import Branch, grow, scored
-from ponder.strategies.knobs import at_least_one, by_steps
+from ponder.strategies.knobs import at_least_one, by_steps, most_by_steps
 from ponder.trace import Decision, Trace
 from ponder.types import Problem, Sampling
 
@@ -48,6 +49,11 @@ class DiverseVerifierTreeSearch:
                 f"`n` must be a multiple of `beam_width` = {self.beam_width}, got {self.n}"
             )
         by_steps(self.sampling)
+
+    @property
+    def at_most(self) -> Most:
+        """Every iteration, and the completion of the last siblings."""
+        return most_by_steps(self.n, self.max_iterations, self.sampling, completions=self.n)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Grow all subtrees at once."""

@@ -12,6 +12,7 @@ from ponder.search.selection import Aggregation
 from ponder.search.stopping import STOPPING, WINDOW, Poll, Stopping, rule_of
 from ponder.session.base import Finish, Samples, Session
 from ponder.strategies.ballots import ballot_of, scored
+from ponder.strategies.base import Most
 from ponder.strategies.knobs import at_least_one
 from ponder.trace import Decision, Trace
 from ponder.types import NodePath, Prefix, Problem, Sample, Sampling
@@ -59,6 +60,11 @@ class RepeatedSampling:
     def exchangeable(self) -> bool:
         """How many samples a rule leaves depends on what they are."""
         return self.stopping == "none"
+
+    @property
+    def at_most(self) -> Most:
+        """Every sample to its limit."""
+        return Most(self.n, self.n * self.sampling.max_tokens)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Draw, score as they end, choose."""

@@ -12,6 +12,7 @@ from ponder.errors import UsageError
 from ponder.prompts import load_prompt
 from ponder.search.selection import Aggregation
 from ponder.session.base import Finish, Session
+from ponder.strategies.base import Most
 from ponder.strategies.knobs import at_least_one
 from ponder.trace import Decision, Trace
 from ponder.types import Message, NodePath, Prefix, Problem, Sample, Sampling, StepScores
@@ -56,6 +57,12 @@ class SelfRefine:
         at_least_one(self, "n")
         if self.rounds < 0:
             raise UsageError(f"`rounds` must be at least 0, got {self.rounds}")
+
+    @property
+    def at_most(self) -> Most:
+        """Every chain with all its rounds."""
+        each = self.n * (1 + 2 * self.rounds)
+        return Most(each, each * self.sampling.max_tokens)
 
     async def solve(self, problem: Problem, session: Session) -> Trace:
         """Run the chains side by side."""
