@@ -24,6 +24,8 @@ _SELECT = (
     " ORDER BY id"
 )
 
+_ANY = "SELECT 1 FROM calls LIMIT 1"
+
 
 class MemoryCallLog:
     """A call log that lives as long as the process."""
@@ -51,6 +53,8 @@ class StoredCallLog:
         self._problems: dict[str, Calls] = {}
         self._appended: dict[str, int] = {}
         self._loading = threading.Lock()
+        # The only writer of a file without calls knows all that it will ever hold.
+        self._began_empty = submit is not None and not database.committed_rows(_ANY)
 
     def get(self, key: CallKey) -> CallRecord | None:
         """The record under `key`; reads the file if the problem is not in memory yet."""
@@ -71,8 +75,14 @@ class StoredCallLog:
         """The calls of one problem, read from the file the first time."""
         with self._loading:
             if problem_id not in self._problems:
-                self._problems[problem_id] = dict(self.records(problem_id))
+                unread = not self.at_hand(problem_id)
+                self._problems[problem_id] = dict(self.records(problem_id) if unread else ())
             return self._problems[problem_id]
+
+    def at_hand(self, problem_id: str) -> bool:
+        """What there is of a problem is in memory: `load` need not read the file."""
+        new = self._began_empty and not self.appended(problem_id)
+        return new or problem_id in self._problems
 
     def records(self, problem_id: str) -> list[tuple[CallKey, CallRecord]]:
         """All that the file holds of a problem, oldest first; a key's last record counts."""

@@ -84,7 +84,8 @@ class RunStore(RunReader):
 
     async def recall(self, problem_id: str) -> None:
         """Bring a problem's recorded calls into memory, so that `log` need not read the disk."""
-        await asyncio.to_thread(self._log.load, problem_id)
+        if not self._log.at_hand(problem_id):
+            await asyncio.to_thread(self._log.load, problem_id)
 
     async def finish(self, trace: Trace) -> None:
         """Keep a problem's trace; returns once it is committed, with all that was put before.
