@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmarks import efficiency, grading, lockstep, overhead, profiling, waiting
+from benchmarks import early_stopping, efficiency, grading, lockstep, overhead, profiling, waiting
 from benchmarks.options import Options
 
 
@@ -79,6 +79,13 @@ _ALL = (
         TypeAdapter(grading.Results),
         grading.measure,
         grading.section,
+    ),
+    Item(
+        early_stopping.NAME,
+        "Early stopping",
+        TypeAdapter(early_stopping.Results),
+        early_stopping.measure,
+        early_stopping.section,
     ),
 )
 ITEMS: Mapping[str, Item] = {item.name: item for item in _ALL}
