@@ -128,23 +128,21 @@ def null_comparisons(
     """Compare two methods with equal chances at each problem.
 
     `discordant` is the number of problems that single answers are expected to differ on: a share
-    of the problems, each with chance 1/2. `samples` are drawn a problem and method; with several,
-    a value is a mean.
+    of the problems, each with chance 1/2. `samples` are drawn a problem and method; a value is
+    their mean, the single answer is the first.
     """
     draw = random.Random(seed)
     counts = [0] * 4
     for _ in range(repeats):
         chances = [0.5 if i < 2 * discordant else float(i % 2) for i in range(problems)]
-        values = [
-            {
-                str(i): fmean(draw.random() < p for _ in range(samples))
-                for i, p in enumerate(chances)
-            }
+        drawn = [
+            {str(i): [draw.random() < p for _ in range(samples)] for i, p in enumerate(chances)}
             for _ in range(2)
         ]
+        values = [{i: fmean(own) for i, own in method.items()} for method in drawn]
         gap = paired_difference(values[0], values[1])
         flipped = sign_flip([values[0][i] - values[1][i] for i in values[0]], resamples=999)
-        single = mcnemar(*([value == 1 for value in own.values()] for own in values))
+        single = mcnemar(*([own[0] for own in method.values()] for method in drawn))
         p_values = (flipped.p, flipped.mid_p, single.mid_p)
         for place, held in enumerate((*(p <= 0.05 for p in p_values), gap.low <= 0 <= gap.high)):
             counts[place] += held
@@ -152,11 +150,11 @@ def null_comparisons(
 
 
 def test_a_true_null_hypothesis_is_rejected_once_in_twenty() -> None:
-    found = null_comparisons(problems=100, discordant=25, samples=1, repeats=400, seed=1)
-    assert 0.025 <= found.mid <= 0.08
-    assert 0.025 <= found.mcnemar <= 0.08
+    found = null_comparisons(problems=100, discordant=25, samples=1, repeats=200, seed=1)
+    assert 0.005 <= found.mid <= 0.1  # 3 sigma about 0.05
+    assert 0.005 <= found.mcnemar <= 0.1
     assert found.plain <= found.mid
-    assert 0.92 <= found.covered <= 0.98
+    assert 0.9 <= found.covered <= 0.995
 
 
 @pytest.mark.long
@@ -174,7 +172,6 @@ def test_the_null_rejections_of_the_documentation(
     if discordant >= 20:
         assert 0.93 <= found.covered <= 0.97
         assert 0.03 <= found.mid <= 0.07
-    if discordant >= 20 and samples == 1:
         assert 0.03 <= found.mcnemar <= 0.07
 
 

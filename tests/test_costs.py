@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ponder.errors import UsageError
-from ponder.evals.costs import Costing, ProblemCost, flops, mean_costs, money, total_tokens
+from ponder.evals.costs import Costing, flops, mean_costs, money, total_tokens
 from ponder.evals.limits import SpendingLimit
+from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes import Recipe
 from ponder.recipes.costing import ModelSize, Prices
 from ponder.recipes.toml import recipe_toml

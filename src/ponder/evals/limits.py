@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ponder.errors import UsageError
-from ponder.evals.costs import ProblemCost, money, total_tokens
+from ponder.evals.costs import money, total_tokens
+from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes.costing import Prices
 from ponder.runner import RunObserver
 from ponder.trace import Decision, Node, Trace

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ponder.errors import UsageError
 from ponder.evals import curves, subtrees
-from ponder.evals.costs import Costing, ProblemCost
+from ponder.evals.costs import Costing
 from ponder.evals.graded import Estimate, GradedProblem
 from ponder.evals.outcomes import (
     Grader,
@@ -20,6 +20,7 @@ from ponder.evals.outcomes import (
     ranking_name,
     which_grades,
 )
+from ponder.evals.problem_cost import ProblemCost
 from ponder.search.selection import Aggregation
 from ponder.trace import Trace
 from ponder.types import Example

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from ponder.errors import UsageError
-from ponder.evals.costs import ProblemCost
 from ponder.evals.graded import GradedCandidate, GradedProblem
 from ponder.evals.pools import SCORE, STEP_SCORES, STRATEGY
+from ponder.evals.problem_cost import ProblemCost
 from ponder.search.selection import Aggregation
 from ponder.session.ending import ballot
 from ponder.trace import Trace
