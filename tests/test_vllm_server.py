@@ -99,13 +99,14 @@ async def test_it_continues_in_every_mode(url: str, way: Way) -> None:
     found, able = await tried(way, Server(http, NAME), None)
     abilities = Abilities(facts="", continues=True, optional=able.optional, **found._asdict())
     engine = OpenAIEngine(http, NAME, abilities)
-    prefix = PROBLEM
-    for seed, text in ((1, "1. Apples\n"), (2, "2. Pears\n")):
-        [completion] = await drawn(engine, prefix, STEPS, seed)
+    prefix, prompts = PROBLEM, []
+    for text in ("", "1. Red\n", "2. Green\n"):
+        prefix = prefix.grow(Step(text)) if text else prefix
+        [completion] = await drawn(engine, prefix, STEPS, 1)
         assert completion.ended in ("separator", "step_length", "eos")
-        assert "\n" not in completion.text[:-2], "a token after the separator's first would follow"
-        prefix = prefix.grow(Step(text))
+        prompts.append(completion.usage.prompt or 0)
     await engine.aclose()
+    assert 0 < prompts[1] - prompts[0] == prompts[2] - prompts[1], "no new turn"
 
 
 async def test_ids_text_and_counts_agree_along_a_path(url: str, cache: Path) -> None:
