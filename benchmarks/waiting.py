@@ -9,7 +9,7 @@ from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
 from benchmarks.watching import only_in_first
-from benchmarks.workload import BEAM_WIDTH, STRATEGIES, parts, watched_run, work
+from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, parts, watched_run, work
 from ponder.evals.verifier_counts import counted
 
 NAME = "verifier"
@@ -53,15 +53,18 @@ async def measure(options: Options) -> Results:
                 before = counted(verifier)
                 todo = work(options, strategy, n, problems, seed=repeat)
                 watched = await watched_run(todo, engine, verifier)
-                counts = counted(verifier).since(before)
-                drawing = [(sample.start, sample.end) for sample in watched.engine.drawn]
-                start, end = watched.span
-                scoring = [(a, min(b, end)) for a, b in watched.verifier.scored if a < end]
-                waiting = only_in_first(scoring, drawing)
-                runs.append(
-                    Waited(strategy, repeat, end - start, waiting, counts.computed, counts.distinct)
-                )
+                computed, distinct, _ = counted(verifier).since(before)
+                waited = waiting_seconds(watched)
+                runs.append(Waited(strategy, repeat, watched.seconds, waited, computed, distinct))
     return Results(n, problems, tuple(runs))
+
+
+def waiting_seconds(watched: Watched) -> float:
+    """How long something was being scored and nothing was being drawn, before the last draw."""
+    _, end = watched.span
+    drawing = [(sample.start, sample.end) for sample in watched.engine.drawn]
+    scoring = [(first, min(last, end)) for first, last in watched.verifier.scored if first < end]
+    return only_in_first(scoring, drawing)
 
 
 def section(results: Results) -> Iterator[str]:

@@ -17,17 +17,21 @@ from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_
 from benchmarks.calibration import ItemTime
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import WholePrefixes
+from benchmarks.options import Options
 from benchmarks.overhead import NodeTime, growths
 from benchmarks.profiling import by_module
 from benchmarks.repeats import Spread
 from benchmarks.results import joined
 from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
+from benchmarks.waiting import waiting_seconds
 from benchmarks.watching import WatchedEngine, covered, only_in_first
+from benchmarks.workload import watched_run, work
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
 from ponder.trace import Node, Spent, Trace
 from ponder.types import NodePath, Prefix, Problem, Sampling, ScoreFailure, Step, StepScores
 from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.scripted import ScriptedVerifier
 
 PROBLEM = Problem.ask("What?")
 SCRIPTED = ["--engine", "scripted", "--model", "benchmarks.scripted:reasons"]
@@ -184,6 +188,14 @@ def test_time_that_only_one_side_covers() -> None:
     assert only_in_first([(0, 4)], [(1, 2), (3, 9)]) == pytest.approx(2)
     assert only_in_first([(0, 1)], []) == 1
     assert only_in_first([], [(0, 1)]) == 0
+
+
+async def test_a_lone_beam_search_waits_for_its_verifier_after_each_step() -> None:
+    options = Options("small", engine="scripted", model="benchmarks.scripted:reasons")
+    engine, verifier = ScriptedEngine(reasons), ScriptedVerifier(judged, latency=0.01)
+    watched = await watched_run(work(options, "beam_search", 4, 1), engine, verifier)
+    assert len(watched.verifier.scored) > 1
+    assert waiting_seconds(watched) > 0.005 * (len(watched.verifier.scored) - 1)
 
 
 def test_growth_compares_runs_of_as_many_nodes() -> None:
