@@ -15,10 +15,11 @@ from ponder.types import Completion
 def test_best_ranks_by_score_and_then_by_index() -> None:
     assert best([0.2, None, 0.9, 0.2], 3) == (2, 0, 3)
     assert best([None, None, None], 2) == (0, 1)
+    assert best([None, -0.5], 1) == (1,)
     assert best([], 2) == ()
 
 
-@given(st.lists(st.none() | st.floats(0, 1), max_size=12), st.integers(0, 12))
+@given(st.lists(st.none() | st.floats(-1, 1), max_size=12), st.integers(0, 12))
 def test_best_never_keeps_an_unscored_node_over_a_scored_one(
     scores: list[float | None], keep: int
 ) -> None:
@@ -113,7 +114,8 @@ def test_steps_join_to_the_text(text: str) -> None:
 
 
 def test_a_step_is_read_without_its_separator() -> None:
-    assert without_separator("a b\n\n", "\n\n") == "a b"
+    assert without_separator("  a b\n\n", "\n\n") == "  a b"
+    assert without_separator("a b \n\n", "\n\n") == "a b"
     assert without_separator("a b;", ";") == "a b"
     assert without_separator("a b \n", None) == "a b"
 

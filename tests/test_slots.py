@@ -119,3 +119,18 @@ async def test_a_busy_server_halves_the_limit_which_recovers(
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.05)
     assert slots.limit == 8
+
+
+async def test_no_problem_is_opened_while_a_verifier_is_behind() -> None:
+    """Four prefixes a slot may wait; open problems are not held up."""
+    slots = Slots(2)
+    with slots.unscored(7):
+        await asyncio.wait_for(slots.vacancy(), 1)
+        with slots.unscored(1):
+            opening = asyncio.create_task(slots.vacancy())
+            await asyncio.sleep(0.01)
+            assert not opening.done()
+            assert await slots.acquire(0, 2) == 2
+            slots.release(2)
+        await asyncio.wait_for(opening, 1)
+    assert slots.free == 2

@@ -99,6 +99,7 @@ def test_adaptive_consistency_stops_at_the_paper_s_leads(first: int, second: int
 
 def test_a_window_is_five_samples_that_agree() -> None:
     assert unanimous_window(votes("abaabccccc"), 1)
+    assert unanimous_window(votes("abaabababaccccc"), 1)
     assert not unanimous_window(votes("abccccc"), 1)  # its windows are abccc and cc
     assert not unanimous_window(votes("-----"), 1)
     assert not unanimous_window([], 1)
