@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from ponder.engines.replay import ReplayEngine
-from ponder.errors import UsageError
+from ponder.errors import StoreError, UsageError
 from ponder.evals.outcomes import is_exchangeable
 from ponder.runner import Job, Method, replay, run
 from ponder.session import ProblemSession, SessionOptions, Slots
+from ponder.store.base import CallKey, CallRecord
 from ponder.store.log import MemoryCallLog
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
@@ -254,6 +255,15 @@ async def test_a_stream_that_is_closed_leaves_the_others_of_its_call_alone() -> 
         assert [sample.path async for sample in second] == [(2,)]
         assert [sample async for sample in first] == []
     assert slots.free == 8
+
+
+async def test_a_log_that_cannot_be_read_ends_the_search_with_its_error() -> None:
+    class Broken(MemoryCallLog):
+        def get(self, key: CallKey) -> CallRecord | None:
+            raise StoreError("run.sqlite: disk I/O error")
+
+    with pytest.raises(StoreError, match="disk I/O error"):
+        await asyncio.wait_for(World(log=Broken()).solve(RepeatedSampling(n=4)), 10)
 
 
 async def test_a_call_that_is_ended_before_it_begins_gives_its_slots_back() -> None:

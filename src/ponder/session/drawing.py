@@ -154,7 +154,12 @@ class Drawing:
         granted, self._granted = self._granted, []
         calls: defaultdict[object, list[_Draw]] = defaultdict(list)
         for draw in granted:
-            if not self._from_log(draw):
+            try:
+                known = self._from_log(draw)
+            except Exception as error:  # noqa: BLE001  in a loop's callback nobody would see it
+                draw.stream.fail(error)
+                continue
+            if not known:
                 prefix = draw.prefix.key if self._options.share else draw.stream
                 calls[prefix, draw.sampling].append(draw)
         for draws in calls.values():

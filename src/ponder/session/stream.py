@@ -25,7 +25,7 @@ class SampleStream:
         self.sampling = sampling
         self._left = paths
         self._counted = counted
-        self._ended: asyncio.Queue[Sample | None] = asyncio.Queue()
+        self._ended: asyncio.Queue[Sample | Exception | None] = asyncio.Queue()
         self.tasks: dict[asyncio.Task[None], Collection[SampleStream]] = {}
         """Those that draw for this stream, each with all the streams that it draws for."""
         self.closed = False
@@ -34,10 +34,12 @@ class SampleStream:
         return self
 
     async def __anext__(self) -> Sample:
-        """The next sample to end."""
+        """The next sample to end; raises what kept the others from being drawn."""
         while self._left > 0 and not self.closed:
             sample = await self._ended.get()
             self._left -= 1
+            if isinstance(sample, Exception):
+                raise sample
             if sample is not None and not self.closed:
                 self._counted(sample)
                 return sample
@@ -55,6 +57,10 @@ class SampleStream:
     def put(self, sample: Sample) -> None:
         """A sample ended."""
         self._ended.put_nowait(sample)
+
+    def fail(self, error: Exception) -> None:
+        """A path that cannot be drawn, for a reason that ends the search."""
+        self._ended.put_nowait(error)
 
     def refuse(self, count: int = 1) -> None:
         """Paths that get no sample."""

@@ -82,9 +82,10 @@ class BeamSearch:
         if scores[kept[0]] is None:
             paths = tuple(branch.path for branch in active)
             session.record(Decision("unscored", paths, "no score: the lowest indices are kept"))
+        ranks = {index: rank for rank, index in enumerate(kept, start=1)}
         for index, branch in enumerate(active):
-            if index in kept:
-                reason = f"{branch.shown}, rank {kept.index(index) + 1} of {len(active)}"
+            if index in ranks:
+                reason = f"{branch.shown}, rank {ranks[index]} of {len(active)}"
                 session.record(Decision("kept", (branch.path,), reason))
             else:
                 reason = f"{branch.shown}, not among the best {len(kept)}"
@@ -94,8 +95,9 @@ class BeamSearch:
     async def _finish(self, session: Session, finished: Sequence[Branch]) -> Trace:
         """The best n finished beams are the candidates."""
         kept = best([branch.score for branch in finished], self.n)
+        candidates = set(kept)
         for index, branch in enumerate(finished):
-            if index in kept:
+            if index in candidates:
                 reason = f"{branch.shown}, a candidate"
                 session.record(Decision("finished", (branch.path,), reason))
             else:
