@@ -9,7 +9,8 @@ from statistics import fmean, stdev, variance
 from typing import Literal, NamedTuple, TypedDict
 
 from ponder.budget import Budget
-from ponder.evals.costs import Axis, Costing, ProblemCost, cost_on
+from ponder.evals.costs import Axis, Costing, cost_on
+from ponder.evals.problem_cost import ProblemCost
 from ponder.strategies.base import Most, Strategy
 from ponder.trace import Trace
 
