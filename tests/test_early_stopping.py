@@ -10,6 +10,7 @@ import pytest
 
 from ponder.engines.replay import ReplayEngine
 from ponder.errors import StoreError, UsageError
+from ponder.evals.measure import measure
 from ponder.evals.outcomes import is_exchangeable
 from ponder.runner import Job, Method, replay, run
 from ponder.session import ProblemSession, SessionOptions, Slots
@@ -21,7 +22,7 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Trace
-from ponder.types import Example, Prefix, Problem, Sampling, ScoreFailure, StepScores
+from ponder.types import Answer, Example, Prefix, Problem, Sampling, ScoreFailure, StepScores
 from ponder.verifiers.replay import ReplayVerifier
 from ponder.verifiers.scripted import ScriptedVerifier
 from tests.playing import PROBLEM, PlainAnswers, World, drawn, fails_sometimes, tasks_left
@@ -66,6 +67,24 @@ async def test_a_settled_trace_says_so_and_gives_no_curve() -> None:
     assert not is_exchangeable(trace, None)
     assert RepeatedSampling(n=16).exchangeable
     assert not RepeatedSampling(n=16, stopping="exact").exchangeable
+
+
+async def test_a_settled_run_is_reported_by_the_selector_that_it_settled() -> None:
+    strategy = RepeatedSampling(n=16, stopping="exact", wave=4)
+    problems = [Problem.ask("What is it?", f"p{number}") for number in range(6)]
+    traces = [await World(script=agrees).solve(strategy, problem) for problem in problems]
+    grades = {
+        (trace.problem_id, candidate.path): candidate.answer == Answer("7", "7")
+        for trace in traces
+        for candidate in trace.candidates
+    }
+    examples = [Example(problem, "7") for problem in problems]
+    measured = measure(examples, traces, ours=grades, n=16)
+    assert {selector: list(points) for selector, points in measured.points.items()} == {
+        "majority": [16]
+    }
+    whole = [await World(script=agrees).solve(RepeatedSampling(n=16), p) for p in problems]
+    assert [trace.answer for trace in whole] == [trace.answer for trace in traces]
 
 
 async def test_best_of_n_stops_at_a_score_of_one() -> None:

@@ -161,11 +161,12 @@ def measure(
     ranking = ranking_name(candidates, score)
     problems = tuple(graded_problem(o, grades, ranking, aggregation) for o in outcomes)
     sampled = all(outcome.exchangeable for outcome in outcomes)
+    settled = {o.trace.selector for o in outcomes if o.trace.stopped == "settled"}
     return Measured(
         problems=problems,
         failed=sum(outcome.failed for outcome in outcomes),
         grades=used,
-        points=_subsets(problems, n, seed) if sampled else _search(problems, n),
+        points=_subsets(problems, n, seed) if sampled else _search(problems, n, settled),
         first_n=_first_n(problems, n) if sampled else {},
         truncated=_share([candidate.ended == "length" for candidate in candidates]),
         unanswered=_share([candidate.answer is None for candidate in candidates]),
@@ -199,12 +200,15 @@ def _sizes(problems: Sequence[GradedProblem], n: int | None) -> tuple[int, ...]:
     return curves.sizes(problems) or ((n,) if n and problems else ())
 
 
-def _search(problems: Sequence[GradedProblem], n: int | None) -> Points:
+def _search(problems: Sequence[GradedProblem], n: int | None, settled: Collection[str]) -> Points:
+    """One N. Where a stopping rule settled some answers, only the selector that it guarded: of the
+    samples that it left out, any other one might have chosen differently."""
     most = n or max((len(problem.candidates) for problem in problems), default=0)
     tokens = {problem.id: problem.spent for problem in problems}
     return {
         selector: {most: At(curves.selected(problems, selector), tokens)}
         for selector in curves.available(problems)
+        if not settled or selector in settled
     }
 
 
