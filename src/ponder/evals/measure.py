@@ -201,8 +201,11 @@ def _sizes(problems: Sequence[GradedProblem], n: int | None) -> tuple[int, ...]:
 
 
 def _search(problems: Sequence[GradedProblem], n: int | None, settled: Collection[str]) -> Points:
-    """One N. Where a stopping rule settled some answers, only the selector that it guarded: of the
-    samples that it left out, any other one might have chosen differently."""
+    """One N, by every selector.
+
+    Where a stopping rule settled some answers, only by the selector that it guarded: with the
+    samples that were not drawn, any other one might have chosen differently.
+    """
     most = n or max((len(problem.candidates) for problem in problems), default=0)
     tokens = {problem.id: problem.spent for problem in problems}
     return {
