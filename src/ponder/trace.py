@@ -85,6 +85,8 @@ class Savings:
     """Prefixes not scored again because an equal one was, summed over verifiers."""
     prefixes: int = 0
     """Samples that went to the engine with those of an equal prefix, which it then reads once."""
+    prompts: int = 0
+    """Calls whose conversation the engine had rendered and tokenised for an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)

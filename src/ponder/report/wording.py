@@ -43,5 +43,6 @@ def savings(trace: Trace) -> str:
         "samples not drawn": saved.samples,
         "equal prefixes not scored again": saved.scores,
         "samples in the call of an equal prefix": saved.prefixes,
+        "prompts not tokenised again": saved.prompts,
     }
     return ", ".join(f"{number} {what}" for what, number in counts.items() if number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -19,7 +19,7 @@ from ponder.session.options import SessionOptions
 from ponder.session.slots import Slots
 from ponder.session.stream import SampleStream
 from ponder.store.base import CallKey, CallLog
-from ponder.types import Completion, NodePath, Prefix, Problem, Sample, Sampling
+from ponder.types import Completion, Message, NodePath, Prefix, Problem, Sample, Sampling
 
 
 class _Draw(NamedTuple):
@@ -65,6 +65,8 @@ class Drawing:
         """A sample was refused because the time was over."""
         self.shared = 0
         """Samples that joined the call of an equal prefix."""
+        self.conversations: Counter[tuple[Message, ...]] = Counter()
+        """Calls of the engine, by the conversation that they continue."""
         self.running = 0
         """Samples that the engine was asked for and has not ended."""
         self._problem = problem
@@ -224,6 +226,7 @@ class Drawing:
         """One call of the engine; a sample leaves `waiting` when it has ended."""
         draws = list(waiting.values())
         self.running += len(draws)
+        self.conversations[draws[0].prefix.messages] += 1
         seeds = [draw.seed for draw in draws]
         reason = "the engine ended without this sample"
         try:
