@@ -28,7 +28,10 @@ class Estimator(NamedTuple):
         return f"{self.selector} at N = {self.size}"
 
 
-CURVES = tuple(Estimator(s, n) for s in ("majority", "best_of_n", "oracle") for n in (1, 4, 16))
+CURVES = (
+    Estimator("majority", 1),  # at N = 1 all selectors are the same
+    *(Estimator(s, n) for s in ("majority", "best_of_n", "oracle") for n in (4, 16)),
+)
 
 
 def simulated(name: str, accuracy: float, seed: int) -> GradedProblem:

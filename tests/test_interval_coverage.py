@@ -17,6 +17,8 @@ from tests.simulated_pools import (
 )
 
 POPULATION = 2_000
+REPEATS = 4_000
+"""With 1,000 a cell is known to 0.7 points, and of 200 cells a few would be out by chance."""
 
 
 @pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.9])
@@ -45,16 +47,16 @@ def test_intervals_hold_the_truth(kind: str, accuracy: float) -> None:
 def test_intervals_hold_the_truth_at_every_accuracy(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = {
-        problems: [
-            coverage(KINDS[kind](accuracy, POPULATION), problems, 1000, seed=problems)
-            for accuracy in ACCURACIES
-        ]
-        for problems in (100, 200, 500)
-    }
+    populations = [KINDS[kind](accuracy, POPULATION) for accuracy in ACCURACIES]
+    within = [values for values in populations if 0.1 <= fmean(values) <= 0.9]
+    beyond = [values for values in populations if not 0.1 <= fmean(values) <= 0.9]
+    cells, least = [], 1.0
+    for problems in (100, 200, 500):
+        held = [coverage(values, problems, REPEATS, seed=problems) for values in within]
+        cells.append(f"{100 * min(held):.1f} to {100 * max(held):.1f}")
+        assert min(held) >= 0.93
+        assert max(held) <= 0.97
+        least = min([least, *(coverage(own, problems, REPEATS, seed=problems) for own in beyond)])
     with capsys.disabled():
-        cells = [f"{100 * min(own):.1f} to {100 * max(own):.1f}" for own in found.values()]
-        print(f"\n| {kind} | {' | '.join(cells)} |")
-    for own in found.values():
-        assert min(own) >= 0.93
-        assert max(own) <= 0.97
+        print(f"\n| {kind} | {' | '.join(cells)} | {100 * least:.1f} |")
+    assert least >= 0.85

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist, fmean, pvariance, stdev
+from statistics import NormalDist, fmean, pvariance
 from typing import NamedTuple
 
 from ponder.errors import UsageError
@@ -51,10 +51,10 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     most = mean * (1 - mean)
     farthest = max(abs(value - mean) for value in values)
     one_more = farthest**2 if farthest > _SAME else most
-    varied = math.fsum((value - mean) ** 2 for value in values) + one_more
-    effective = count * (count * most + one_more) / varied if most > 0 else count
+    varied = math.fsum((value - mean) ** 2 for value in values)
+    effective = count * (count * most + one_more) / (varied + one_more) if most > 0 else count
     low, high = _wilson(mean, effective, NormalDist().inv_cdf((1 + level) / 2))
-    stderr = stdev(values) / math.sqrt(count) if count > 1 else math.sqrt(most)
+    stderr = math.sqrt(varied / (count - 1) / count if count > 1 else most)
     return Interval(mean, low, high, stderr)
 
 
