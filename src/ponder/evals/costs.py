@@ -8,7 +8,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Literal, TypedDict, cast, get_args
 
-from ponder.evals.problem_cost import ProblemCost as ProblemCost
+from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes.costing import NO_PRICES, NO_SIZE, ModelSize, Prices
 
 Axis = Literal["generations", "generated_tokens", "total_tokens", "flops", "seconds", "money"]

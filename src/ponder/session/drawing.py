@@ -165,17 +165,14 @@ class Drawing:
                 prefix = draw.prefix.key if self._options.share else draw.stream
                 calls[prefix, draw.sampling].append(draw)
         for draws in calls.values():
+            if self._over or all(draw.stream.closed for draw in draws):
+                continue
             self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
             self._spawn(draws, self._admit(draws))
 
-    def _spawn(
-        self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]
-    ) -> asyncio.Task[None] | None:
-        """A task for the streams of these samples; None when nobody wants them any more."""
+    def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task for the streams of these samples: it ends when all of them are closed."""
         streams = {draw.stream for draw in draws}
-        if self._over or all(stream.closed for stream in streams):
-            work.close()
-            return None
         task = self._group.create_task(work)
         self._tasks.add(task)
         for stream in streams:
@@ -211,10 +208,8 @@ class Drawing:
         """Start one call of the engine, which holds a slot for each sample until it has ended."""
         waiting = dict(enumerate(draws))
         task = self._spawn(draws, self._generate(waiting))
-        if task is None:
-            self._slots.release(len(draws))
-        else:  # not in the task itself: one that is cancelled before its first step never runs
-            task.add_done_callback(lambda _: self._slots.release(len(waiting)))
+        # Not in the task itself: one that is cancelled before its first step never runs.
+        task.add_done_callback(lambda _: self._slots.release(len(waiting)))
 
     def _refuse_late(self, draws: Sequence[_Draw]) -> None:
         self.late = True
