@@ -225,7 +225,7 @@ async def test_what_is_given_up_leaves_the_engine_within_a_second(
 async def test_ctrl_c_is_kept_from_vllms_processes(engine: VllmEngine) -> None:
     """They end with the engine, after the samples in flight."""
     started = descendants(os.getpid())
-    assert [name for name in started.values() if "spawn_main" in name]
+    assert [name for name in started.values() if name.startswith("VLLM::")]
     assert not [name for pid, name in started.items() if not deaf_to_interrupts(pid)]
 
 

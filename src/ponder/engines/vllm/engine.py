@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
@@ -121,8 +120,6 @@ class VllmEngine:
         if llm.output_handler is not None:  # it would take the end for a failure, and say so
             llm.output_handler.cancel()
         await asyncio.to_thread(end, llm)
-        del llm
-        gc.collect()  # vLLM's destructor, run at the program's end, fails and prints a traceback
 
     def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
         text = self._model.text.render(messages)

@@ -46,8 +46,16 @@ def load(model: str, options: VllmOptions) -> Any:
 
 
 def end(llm: Any) -> None:
-    """End vLLM's processes; takes some seconds."""
+    """End vLLM's processes; takes some seconds.
+
+    Its destructor would end them once more, at the program's end fail at that, and say so.
+    """
     llm.shutdown(timeout=_LAST_SECONDS)
+    llm.shutdown = _nothing
+
+
+def _nothing() -> None:
+    """What is left to do for an engine that has ended."""
 
 
 @contextmanager
