@@ -49,6 +49,7 @@ def fit_policy(
         )
     names = ", ".join(run.view.name for run in found)
     about = f"Written by `ponder fit` from {names}: {fitted.report['n_problems']} problems."
+    policy.parent.mkdir(parents=True, exist_ok=True)
     policy.write_text(policy_toml(fitted.policy, about), encoding="utf-8")
     if as_json:
         print_json(fitted.report)

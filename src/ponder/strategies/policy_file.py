@@ -90,4 +90,4 @@ def _lines(policy: Policy) -> Iterator[str]:
             )
             yield f"\n[[choices]]\nn = {n}\nlevel = {level}"
             yield f"strategy = {json.dumps(choice.strategy)}"
-            yield f"selector = {json.dumps(choice.selector)}\nknobs = {{ {knobs} }}"
+            yield f"selector = {json.dumps(choice.selector)}\nknobs = {{{knobs}}}"
