@@ -32,7 +32,8 @@ from ponder.verifiers.head_config import (
     TrainingFigures,
 )
 from ponder.verifiers.head_file import RECENT, Dense, ValueHead, step_features
-from ponder.verifiers.state_reader import FolderTokenizer, StateReader
+from ponder.verifiers.openvino_base import FolderTokenizer
+from ponder.verifiers.state_reader import StateReader
 from ponder.verifiers.value_head import ValueHeadVerifier
 from tests.contracts.verifier_contract import CONTRACT, PROBLEM, Check, grown, scores_of
 from tests.tiny_gguf import WIDTH, write_tiny

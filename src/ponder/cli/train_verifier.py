@@ -12,12 +12,13 @@ from ponder.cli.terminal import announce, errors, interruptible, output, print_j
 from ponder.errors import PonderError, UsageError
 from ponder.report.counting import CountingProgress
 from ponder.report.training import training_lines
-from ponder.training.base_model import openvino_base
+from ponder.training.base_model import base_model
 from ponder.training.graded_runs import GradedRun, read_graded
 from ponder.training.label_formats import read_labels
 from ponder.training.settings import HeadSettings, TrainingReport
 from ponder.training.train import Training
 from ponder.verifiers.head_config import Features, Prompt
+from ponder.verifiers.reward_opening import DType
 
 
 def train_verifier(
@@ -25,7 +26,12 @@ def train_verifier(
     folder: Annotated[Path | None, typer.Option("-o", help="The head's folder.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Whose states are read: a file or folder; by default the runs' own."),
+        typer.Option(
+            "--model",
+            "--base",
+            help="Whose states are read: a file, a folder or a name on the hub; "
+            "by default the runs' own.",
+        ),
     ] = None,
     layers: Annotated[
         str | None,
@@ -51,7 +57,15 @@ def train_verifier(
         Path | None,
         typer.Option(help="Where features are kept, for several heads; by default DIR."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Of OpenVINO; by default all cores.", min=1)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of transformers; by default the GPU if there is one.")
+    ] = None,
+    dtype: Annotated[
+        DType | None, typer.Option(help="Of transformers; by default the checkpoint's own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a verifier on whether a model's own samples ended right; no human labels.
@@ -68,10 +82,12 @@ def train_verifier(
         graded = [read_graded(run) for run in runs]
         named = _labels(labels, graded, hard=hard)
         settings = HeadSettings(features, prompt, hidden, seed, named)
-        base = openvino_base(
+        base = base_model(
             model or _own_model(graded),
             chosen,
             prompt=prompt,
+            device=device,
+            dtype=dtype,
             threads=threads,
             announce=announce,
         )

@@ -20,8 +20,6 @@ from ponder.verifiers import head_config as config_of
 from ponder.verifiers.head_config import HeadConfig, TrainingFigures
 from ponder.verifiers.head_file import Dense, ValueHead
 
-NO_BETTER = "; no better than chance on the held-out problems"
-
 
 class FittedHead(NamedTuple):
     """A head's numbers, and how they were found."""
@@ -94,13 +92,12 @@ def value_head(
 def with_figures(head: ValueHead, held_out: HeldOut) -> ValueHead:
     """The head with what it is worth; one no better than chance says so."""
     steps, known = held_out["steps"], head.config.training
-    chance = "" if held_out["better_than_chance"] else NO_BETTER
     figures = {
         "auc": steps["auc"]["value"],
         "auc_low": steps["auc"]["ci_low"],
         "auc_high": steps["auc"]["ci_high"],
         "brier": steps["brier"],
-        "data": known.data + chance,
+        "better_than_chance": held_out["better_than_chance"],
     }
     training = known.model_copy(update=figures)
     return replace(head, config=head.config.model_copy(update={"training": training}))

@@ -13,6 +13,8 @@ Prompt = Literal["question", "messages"]
 """What stands before the steps: the bare question, or the conversation that the model answered."""
 Labels = Literal["outcome", "monte_carlo"]
 Activation = Literal["relu", "tanh"]
+Precision = Literal["f32", "bf16", "f16"]
+"""What the numbers between weights are computed in; f16 on transformers only."""
 
 
 class _Described(BaseModel):
@@ -24,9 +26,9 @@ class BaseOf(_Described):
 
     name: str
     sha256: str
-    """Of its weights' file or folder."""
+    """Of its weights' file or folder; of a model on the hub, its commit."""
     weights: str
-    """Their precision as loaded, such as "Q8_0"."""
+    """Their precision as they are kept, such as "q8_0" or "bfloat16"."""
     path: str | None = None
     """What the user named; None is the default model."""
 
@@ -50,6 +52,8 @@ class TrainingFigures(_Described):
     """Of its 95 % interval."""
     auc_high: float | None = None
     brier: float | None = None
+    better_than_chance: bool | None = None
+    """The interval of the solutions' AUC lies above 0.5; None before it was judged."""
     seed: int
     data: str
     """Where the samples are from, for a person."""
@@ -61,8 +65,9 @@ class HeadConfig(_Described):
     version: Literal[1] = 1
     base: BaseOf
     engine: str
-    """The library that gave the states, and its release: "openvino 2026.4.1"."""
-    computed: Literal["f32", "bf16"] = "f32"
+    """The library that gave the states, and its release: "openvino 2026.4.1", or
+    "transformers 5.2.0 torch 2.10.0"."""
+    computed: Precision = "f32"
     """What the engine computed in."""
     layers: tuple[int, ...] = Field(min_length=1)
     """Whose states are read, side by side; counted from 1."""

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from ponder.backends.local_model import LocalModel
-from ponder.backends.openvino_trees import Computed, OpenVinoTrees
-from ponder.backends.prefix_tree import Outputs
+from ponder.backends.prefix_tree import Outputs, TreeModel
 from ponder.backends.tree_passes import ReadCounts
 from ponder.backends.tree_reader import TreeReader
-from ponder.errors import EngineError, MissingExtraError
 from ponder.types import Message, Prefix, Problem, ScoreFailure
 from ponder.verifiers.head_config import Prompt
 from ponder.verifiers.reading import step_texts
 
 STEP_END = "\n\n"
 """Ends each step as it is read, so that a solution's last step ends as the others do."""
-TOKENS_A_PASS = 512
 _KEPT_TEXTS = 1 << 16
 """Step texts whose tokens are kept."""
 
@@ -42,7 +37,10 @@ class SolutionStates(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids, as the base model's own files say."""
+    """Text to token ids, as the base model's own files say.
+
+    Half a surrogate pair is read as a question mark.
+    """
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The conversation up to where the answer begins."""
@@ -54,7 +52,7 @@ class Tokenizer(Protocol):
 
 
 class StateReader:
-    """Reads prefixes with a base model; open it with `open`, off the event loop.
+    """Reads prefixes with a base model, which `ponder.verifiers.head_base` opens.
 
     The prompt is the model's chat template over the bare question or over the prefix's messages.
     Then each step's text, without the white space at its end and with STEP_END, is tokenised by
@@ -72,21 +70,23 @@ class StateReader:
         self._encode = lru_cache(maxsize=_KEPT_TEXTS)(tokenizer.text)
 
     @classmethod
-    def open(
+    def over(
         cls,
-        model: LocalModel,
+        trees: TreeModel[Any],
+        width: int,
+        tokenizer: Tokenizer,
+        prompt: Prompt,
         *,
-        layers: Sequence[int],
-        prompt: Prompt = "question",
-        computed: Computed = "f32",
-        cache_gb: float = 1.0,
-        threads: int | None = None,
+        cache_gb: float,
+        tokens_a_pass: int,
     ) -> Self:
-        """Load the model; takes seconds and blocks. Raises EngineError or UsageError."""
-        trees = OpenVinoTrees(model, layers, computed=computed, threads=threads)
+        """Read with a loaded model whose states have `width` numbers.
+
+        `cache_gb` (10^9 bytes) is for the keys and values of problems in flight.
+        """
         cache_tokens = max(int(cache_gb * 1e9) // trees.bytes_a_token, 1)
-        reader = TreeReader(trees, tokens_a_pass=TOKENS_A_PASS, cache_tokens=cache_tokens)
-        return cls(reader, trees.width, FolderTokenizer(model.path), prompt)
+        reader = TreeReader(trees, tokens_a_pass=tokens_a_pass, cache_tokens=cache_tokens)
+        return cls(reader, width, tokenizer, prompt)
 
     @property
     def counts(self) -> ReadCounts:
@@ -126,29 +126,6 @@ class StateReader:
         return token_ids, start, tuple(ends)
 
 
-class FolderTokenizer:
-    """The tokenizer and chat template in an exported model's folder."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            import openvino_genai
-        except ImportError:
-            raise MissingExtraError("openvino-genai", "embedded") from None
-        self._tokenizer: Any = openvino_genai.Tokenizer(folder)
-        if not self._tokenizer.chat_template:
-            raise EngineError(f"{folder} has no chat template")
-
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """As the protocol says."""
-        turns = [{"role": role, "content": _unicode(content)} for role, content in messages]
-        return self.text(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True))
-
-    def text(self, text: str) -> list[int]:
-        """As the protocol says; half a surrogate pair is read as a question mark."""
-        rows = self._tokenizer.encode(_unicode(text), add_special_tokens=False).input_ids.data
-        token_ids: list[int] = rows[0].tolist()
-        return token_ids
-
-
-def _unicode(text: str) -> str:
+def readable(text: str) -> str:
+    """The text with each half of a surrogate pair as a question mark."""
     return text.encode("utf-8", "replace").decode()

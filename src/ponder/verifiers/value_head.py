@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from ponder.backends.local_model import LocalModel, find_model
-from ponder.backends.models import SMOLLM2, silent
-from ponder.backends.openvino_trees import engine_version
+from ponder.backends.models import SMOLLM2
 from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.head_base import HeadBase, find_base
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.head_file import ValueHead, step_features
 from ponder.verifiers.opening import OpenedOnce
+from ponder.verifiers.reward_opening import DType
 from ponder.verifiers.state_reader import SolutionStates, StateReader
 
 SHIPPED = {"smollm2": "smollm2-135m"}
@@ -29,19 +29,24 @@ SHIPPED = {"smollm2": "smollm2-135m"}
 class ValueHeadVerifier:
     """A head of `ponder train-verifier`, read by a second copy of the model that it was trained on.
 
-    The model is loaded when the first prefix is scored. One that is not quite what the head was
-    trained on warns; one with other states cannot be read. An empty step repeats the score before
-    it.
+    The model is loaded when the first prefix is scored; what it is decides whether OpenVINO or
+    transformers runs it. One that is not quite what the head was trained on warns, and so does a
+    head that was no better than chance; a model with other states cannot be read. An empty step
+    repeats the score before it.
     """
 
     head: str | Path | None = None
     """The head's folder, or the name of one that comes with the package; None is "smollm2"."""
     model: str | Path | None = None
-    """The base model's file or folder; None is what the head names."""
+    """The base model's file or folder, or its name on the hub; None is what the head names."""
     cache_gb: float = 1.0
     """Of memory for the keys and values of problems in flight."""
     threads: int | None = None
-    """None: as many as the machine has cores."""
+    """Of OpenVINO; None: as many as the machine has cores."""
+    device: str | None = None
+    """Of transformers, as torch names it; None: the GPU if there is one."""
+    dtype: DType | None = None
+    """Of transformers; None: what the head was trained in."""
     name: str = "value-head"
     _head: ValueHead = field(init=False, repr=False)
     _base: _Base = field(init=False, repr=False)
@@ -54,13 +59,14 @@ class ValueHeadVerifier:
             raise UsageError(f"`threads` must be at least 1, got {self.threads}")
         head = ValueHead.load(_head_folder(self.head))
         object.__setattr__(self, "_head", head)
-        object.__setattr__(self, "_base", _Base(self.model or head.config.base.path))
+        object.__setattr__(self, "_base", _Base(self.model or head.config.base.path, self._find))
         object.__setattr__(self, "_reader", OpenedOnce(self._open))
 
     @property
     def info(self) -> VerifierInfo:
         """A value in [0, 1] for each step; the identity names the head and the base model."""
-        identity = f"value-head-1({self._head.identity},{self._base.sha256[:16]})"
+        told = [self._head.identity, self._base.sha256[:16], *([self.dtype] if self.dtype else [])]
+        identity = f"value-head-1({','.join(told)})"
         return VerifierInfo(self.name, identity, "steps", 0.0, 1.0, "value")
 
     @property
@@ -97,21 +103,24 @@ class ValueHeadVerifier:
         features = step_features(states.outputs, states.start, states.ends, kind)
         return StepScores(tuple(self._head.predict(features).tolist()), states.tokens)
 
+    def _find(self, named: str | Path | None) -> HeadBase:
+        return find_base(
+            named,
+            device=self.device,
+            dtype=self.dtype,
+            threads=self.threads,
+            trained=self._head.config.computed,
+        )
+
     def _open(self) -> StateReader:
         """Load the model; takes seconds and blocks."""
-        config, model = self._head.config, self._base.found
-        _warn_of_differences(config, model)
-        reader = StateReader.open(
-            model,
-            layers=config.layers,
-            prompt=config.prompt,
-            computed=config.computed,
-            cache_gb=self.cache_gb,
-            threads=self.threads,
-        )
+        config, base = self._head.config, self._base.found
+        _warn_of_chance(config)
+        _warn_of_differences(config, base)
+        reader = base.open(config.layers, prompt=config.prompt, cache_gb=self.cache_gb)
         if reader.width != self._head.states_width:
             raise UsageError(
-                f"the head reads states of {self._head.states_width} numbers, {model.name} has "
+                f"the head reads states of {self._head.states_width} numbers, {base.of.name} has "
                 f"{reader.width}: name {config.base.name} as `model`"
             )
         return reader
@@ -120,18 +129,20 @@ class ValueHeadVerifier:
 class _Base:
     """The base model that was named; None is the default one."""
 
-    def __init__(self, named: str | Path | None) -> None:
-        self._named = named
+    def __init__(
+        self, named: str | Path | None, find: Callable[[str | Path | None], HeadBase]
+    ) -> None:
+        self._named, self._find = named, find
 
     @cached_property
-    def found(self) -> LocalModel:
+    def found(self) -> HeadBase:
         """The model on this machine, fetched or exported first if need be."""
-        return find_model(self._named, silent)
+        return self._find(self._named)
 
     @property
     def sha256(self) -> str:
         """Known for the default model before it is there."""
-        return SMOLLM2.sha256 if self._named is None else self.found.sha256
+        return SMOLLM2.sha256 if self._named is None else self.found.of.sha256
 
 
 def _head_folder(named: str | Path | None) -> Path:
@@ -146,12 +157,22 @@ def _head_folder(named: str | Path | None) -> Path:
     return folder
 
 
-def _warn_of_differences(config: HeadConfig, model: LocalModel) -> None:
+def _warn_of_chance(config: HeadConfig) -> None:
+    if config.training.better_than_chance is False:
+        warnings.warn(
+            f"the head of {config.base.name} was no better than chance on its held-out problems: "
+            "train it on more problems, or choose by majority",
+            stacklevel=2,
+        )
+
+
+def _warn_of_differences(config: HeadConfig, base: HeadBase) -> None:
     """One warning that names all that is not as it was when the head was trained."""
     pairs = {
-        "model": (config.base.sha256[:16], model.sha256[:16]),
-        "weights": (config.base.weights, model.precision),
-        "engine": (config.engine, engine_version()),
+        "model": (config.base.sha256[:16], base.of.sha256[:16]),
+        "weights": (config.base.weights, base.of.weights),
+        "engine": (config.engine, base.engine),
+        "precision": (config.computed, base.computed),
     }
     changed = [
         f"{what} {now} (trained on {before})"

@@ -1,0 +1,93 @@
+"""The frozen model whose states a head reads: what a user names decides how it runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from ponder.backends.local_model import find_model
+from ponder.backends.models import silent
+from ponder.errors import UsageError
+from ponder.verifiers.head_config import BaseOf, Precision, Prompt
+from ponder.verifiers.openvino_base import OpenVinoBase
+from ponder.verifiers.reward_opening import DTYPES, DType
+from ponder.verifiers.state_reader import StateReader
+from ponder.verifiers.transformers_base import TransformersBase
+
+_HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+class HeadBase(Protocol):
+    """A model on this machine that can give states; nothing is loaded yet."""
+
+    @property
+    def of(self) -> BaseOf:
+        """The model, as a head's config names it."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """The library that gives the states, and its release."""
+        ...
+
+    @property
+    def computed(self) -> Precision:
+        """What the engine computes in."""
+        ...
+
+    def layers(self, asked: Sequence[int]) -> tuple[int, ...]:
+        """The same layers counted from 1, whether `asked` counts from 1 or from the end with -1.
+
+        Takes seconds and blocks. Raises UsageError or VerifierError for one that is not there.
+        """
+        ...
+
+    def open(self, layers: Sequence[int], *, prompt: Prompt, cache_gb: float = 1.0) -> StateReader:
+        """Load the model to give these layers side by side; takes seconds and blocks.
+
+        Raises EngineError, VerifierError or UsageError where it cannot.
+        """
+        ...
+
+
+def find_base(
+    named: str | Path | None,
+    *,
+    device: str | None = None,
+    dtype: DType | None = None,
+    threads: int | None = None,
+    trained: Precision | None = None,
+    announce: Callable[[str], None] = silent,
+) -> HeadBase:
+    """The model that `named` names, None the default one.
+
+    A GGUF file or a folder with openvino_model.xml runs on OpenVINO; any other folder with a
+    config.json, or a name such as "Qwen/Qwen3-0.6B" on the Hugging Face hub, on transformers.
+    `device` and `dtype` are for transformers, `threads` for OpenVINO. `trained` is what a head's
+    features were computed in, to compute alike. Raises UsageError for no model and for what its
+    path does not take, MissingExtraError without the path's libraries.
+    """
+    if dtype not in (None, *DTYPES):
+        raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    if named is not None and _is_checkpoint(named):
+        _refuse("an OpenVINO base model", named, threads=threads)
+        return TransformersBase.find(str(named), device, dtype, trained)
+    _refuse("a transformers base model", named or "the default one", device=device, dtype=dtype)
+    return OpenVinoBase.find(find_model(named, announce), named, threads, trained)
+
+
+def _is_checkpoint(named: str | Path) -> bool:
+    """Whether transformers is to read it."""
+    path = Path(named).expanduser()
+    if path.exists():
+        return (path / "config.json").exists() and not (path / "openvino_model.xml").exists()
+    return path.suffix != ".gguf" and _HUB_NAME.fullmatch(str(named)) is not None
+
+
+def _refuse(kind: str, named: object, **knobs: object) -> None:
+    """Raise UsageError for a knob of the other path."""
+    for knob, value in knobs.items():
+        if value is not None:
+            raise UsageError(f"`{knob}` is for {kind}, which {named} is not: leave it out")
