@@ -8,6 +8,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ponder.backends.checkpoint_text import PINNED
 from ponder.errors import VerifierError
 from ponder.verifiers.reward_family import Family, Input
 
@@ -78,7 +79,7 @@ class RewardLayout:
         try:
             with self._lock:
                 text = self._tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=not answered
+                    messages, tokenize=False, add_generation_prompt=not answered, **PINNED
                 )
         except Exception as error:  # noqa: BLE001  (a template is a program of its author's)
             line = next(iter(str(error).splitlines()), type(error).__name__)
