@@ -193,6 +193,13 @@ async def test_a_head_no_better_than_chance_warns_once(tiny: Path, tmp_path: Pat
     assert "\n" not in told
 
 
+def test_the_command_line_prints_a_warning_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    assert ponder("--help") == 0
+    printed = warnings.formatwarning("the head is\n weak", UserWarning, "value_head.py", 7)
+    assert printed == "ponder: warning: the head is weak\n"
+
+
 async def test_half_a_surrogate_pair_is_read_as_a_question_mark(tiny: Path) -> None:
     base, problem = find_base(tiny), Problem.ask(PROBLEM.question)
     halved, plain = (Prefix.root(problem).grow(Step(text)) for text in ("a \ud83e b", "a ? b"))

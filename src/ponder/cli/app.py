@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from itertools import pairwise
 from typing import Annotated
 
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
+    warnings.formatwarning = _warning_line
     try:
         status = app([word for word in words if word != "--debug"], standalone_mode=False)
     except typer.TyperException as error:
@@ -89,6 +91,11 @@ def _with_value(error: typer.TyperException, words: list[str]) -> str:
     values = [after for word, after in pairwise(words) if word in options]
     named = [value for value in values if value not in error.format_message()]
     return error.format_message() + (f", got {named[0]!r}" if named else "")
+
+
+def _warning_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning as a person is to read it: one line, without the place in the code."""
+    return f"ponder: warning: {' '.join(str(message).split())}\n"
 
 
 def _say(line: str, *, debug: bool) -> None:
