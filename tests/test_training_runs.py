@@ -6,7 +6,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 from ponder.backends.models import SMOLLM2
 from ponder.cli import main
+from ponder.cli.train_verifier import own_model
 from ponder.engines.scripted import tokens_of
 from ponder.errors import UsageError
 from ponder.report.training import training_lines
@@ -334,3 +335,13 @@ def test_a_run_without_grades_names_the_mend(
         line = capsys.readouterr().err
         assert f"grade it first: ponder grade {bare}" in line
         assert len(line.strip().splitlines()) == 1
+
+
+def test_the_model_that_is_read_is_the_runs_own_where_it_runs_here(sampled: Path) -> None:
+    run = read_graded(sampled / "plays")
+    local = replace(run, study={"engine": "vllm", "model": "made/tiny"})
+    assert own_model([local, local]) == "made/tiny"
+    other = replace(run, study={"engine": "vllm", "model": "made/large"})
+    for runs in ([run], [local, other]):
+        with pytest.raises(UsageError, match="name the model to read with by `--model`"):
+            own_model(runs)

@@ -83,7 +83,7 @@ def train_verifier(
         named = _labels(labels, graded, hard=hard)
         settings = HeadSettings(features, prompt, hidden, seed, named)
         base = base_model(
-            model or _own_model(graded),
+            model or own_model(graded),
             chosen,
             prompt=prompt,
             device=device,
@@ -128,11 +128,11 @@ def _labels(
     return read_labels(Path(named), [p for run in runs for p in run.problems], hard=hard)
 
 
-def _own_model(runs: list[GradedRun]) -> str | None:
+def own_model(runs: list[GradedRun]) -> str | None:
     """The model that the runs were sampled from, where it runs here; None is the default one."""
     models = {(run.study.get("engine"), run.study.get("model")) for run in runs}
     engine, model = next(iter(models))
-    if len(models) > 1 or engine != "embedded":
+    if len(models) > 1 or engine not in ("embedded", "vllm"):
         told = ", ".join(run.source for run in runs)
         raise UsageError(f"the samples are from {told}: name the model to read with by `--model`")
     return None if model is None else str(model)
