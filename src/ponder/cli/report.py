@@ -8,13 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from ponder.cli.terminal import output, print_json, working
+from ponder.cli.figures import subjects_of
+from ponder.cli.terminal import announce, output, print_json, working
 from ponder.cli.words import prices_of, whole_numbers
+from ponder.errors import UsageError
 from ponder.evals.refinement import changes
 from ponder.evals.repeats import seed_spreads
 from ponder.evals.summary import join, summarise
+from ponder.report.escape import visible
 from ponder.report.page import write_page
 from ponder.report.parts_table import beside_curves
+from ponder.report.plots.writing import write_figures
 from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
@@ -42,17 +46,32 @@ def report(
     price: Annotated[
         list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Write figures for papers, SVG and PNG, to this folder.")
+    ] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help="Across the figures: LABEL=ACCURACY, LABEL=RUN or RUN (a greedy one)."),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Draw the choices of this file of `ponder fit` too.")
+    ] = None,
 ) -> None:
     """Show accuracy against N with intervals, what it cost, and write a page with every search.
 
     Price kinds: prompt, cached, generated, verifier.
 
     Example: ponder report runs/sample runs/beams -o comparison.html
+    Example: ponder report runs/sample runs/beams --figures figures --line "3B greedy=0.42"
     """
+    if figures is None and (line or policy):
+        raise UsageError("`--line` and `--policy` are drawn in figures: give `--figures DIR` too")
     options = {"score": score, "aggregation": aggregation, "grader": grades}
     prices = prices_of(price or ())
     with working("reading"):
         found = loaded(runs, **options, prices=prices, sizes=whole_numbers(n, "--n"))
+    if figures is not None:
+        _write_figures(figures, found, line or (), policy)
     page = html or runs[0] / "report.html"
     if as_json:
         print_json(numbers_of(found))
@@ -62,6 +81,18 @@ def report(
     if not as_json:
         show_tables(found, by=by)
         output().print(str(page), markup=False, soft_wrap=True)
+
+
+def _write_figures(
+    folder: Path, found: Sequence[LoadedRun], lines: Sequence[str], policy: Path | None
+) -> None:
+    """Write the figures, and say on standard error what was and what was not drawn."""
+    subjects = subjects_of(found, lines, policy)
+    with working("drawing"):
+        written = write_figures(folder, subjects)
+    for note in written.notes:
+        announce(visible(note))
+    announce(f"{len(written.paths)} files in {folder}")
 
 
 def present(folders: Sequence[Path], *, as_json: bool) -> None:

@@ -6,7 +6,6 @@ tooltip a point.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,11 +19,13 @@ from ponder.report.scales import (
     decade_ticks,
     log_range,
 )
-from ponder.report.series import Axis, Baseline, Mark, Series
+from ponder.report.series import Axis, Baseline, Mark, Series, side_steps
 from ponder.report.wording import count, share
 
 WIDTH, HEIGHT = 560.0, 350.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 14.0, 56.0
+_STEP = 12.0
+"""Pixels between lone points that stand side by side."""
 _LABELS = {"n": "samples a problem (N)", "tokens": "generated tokens a problem"}
 _SHAPES = (
     "M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",
@@ -55,10 +56,10 @@ def figure(axis: Axis, lines: Sequence[Series], levels: Sequence[Baseline]) -> s
     if not marks:
         return f'<p class="absent">No figure: the {_LABELS[axis]} were not told.</p>'
     frame = _frame(axis, marks, levels)
-    shifts = _shifts(lines)
+    steps = side_steps(lines)
     parts = [_grid(frame, marks), *(_level(frame, level) for level in levels)]
     parts += [_band(frame, line, slot) for slot, line in enumerate(lines)]
-    parts += [_line(frame, line, slot, shifts[slot]) for slot, line in enumerate(lines)]
+    parts += [_line(frame, line, slot, steps[slot] * _STEP) for slot, line in enumerate(lines)]
     return (
         f'<svg class="figure" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" '
         f'aria-labelledby="figure-{axis}-title figure-{axis}-text">'
@@ -141,23 +142,6 @@ def _whisker(frame: _Frame, mark: Mark, x: float) -> str:
     low, high = (frame.y(value) for value in interval)
     ends = "".join(f"M{x - 4:.1f} {y:.1f}H{x + 4:.1f}" for y in (low, high))
     return f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}{ends}"/>'
-
-
-def _shifts(lines: Sequence[Series]) -> list[float]:
-    """Pixels to the side for lone points that would hide each other or a line's mark."""
-    lone = [line.marks[0].x if len(line.marks) == 1 else None for line in lines]
-    taken = {mark.x for line in lines if len(line.marks) > 1 for mark in line.marks}
-    shared = Counter(lone)
-    seen: Counter[float] = Counter()
-    shifts = []
-    for x in lone:
-        if x is None:
-            shifts.append(0.0)
-            continue
-        start = 1.0 if x in taken else (1 - shared[x]) / 2
-        shifts.append((start + seen[x]) * 12)
-        seen[x] += 1
-    return shifts
 
 
 def _interval(mark: Mark) -> tuple[float, float] | tuple[()]:

@@ -65,11 +65,19 @@ def count_ticks(values: Iterable[float]) -> list[float]:
 
 
 def decade_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, ... between `low` and `high`, thinned to at most seven; or the middle alone."""
+    """1, 2, 5, 10, ... between `low` and `high`, thinned to at most seven.
+
+    On a short axis 1, 1.5, 2, 3, 4, 6, 8, 10; on one that holds none of these its middle alone.
+    """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= 7:
             break
+    if len(ticks) < 2:
+        fine = [
+            digit * 10.0**exponent for exponent in exponents for digit in (1, 1.5, 2, 3, 4, 6, 8)
+        ]
+        ticks = [tick for tick in fine if low <= tick <= high]
     return ticks or [float(f"{math.sqrt(low * high):.2g}")]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ponder.report.view import SELECTOR_LABELS, Point, RunView
 
-Axis = Literal["n", "tokens"]
+Axis = Literal["n", "tokens", "total_tokens", "flops", "seconds", "money"]
+"""N, or what a problem costs on average; `tokens` are the generated ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Mark:
     """One point of a line."""
 
     x: float
-    """N, or generated tokens a problem; above 0."""
+    """Where it stands on the figure's axis; N and costs are above 0."""
     point: Point
 
 
@@ -69,15 +71,38 @@ def baselines(runs: Sequence[RunView]) -> tuple[Baseline, ...]:
     return tuple(levels)
 
 
+def side_steps(lines: Sequence[Series]) -> list[float]:
+    """Steps to the side, by line, for lone points that would hide each other or a line's mark."""
+    lone = [line.marks[0].x if len(line.marks) == 1 else None for line in lines]
+    taken = {mark.x for line in lines if len(line.marks) > 1 for mark in line.marks}
+    shared = Counter(lone)
+    seen: Counter[float] = Counter()
+    steps = []
+    for x in lone:
+        if x is None:
+            steps.append(0.0)
+            continue
+        start = 1.0 if x in taken else (1 - shared[x]) / 2
+        steps.append(start + seen[x])
+        seen[x] += 1
+    return steps
+
+
 def _line(run: RunView, selector: str, axis: Axis, name: str | None = None) -> Series:
     curve = sorted(run.summary.curves.get(selector, {}).items())
-    marks = (Mark(_x(n, point, axis), point) for n, point in curve)
+    marks = (Mark(_x(run, n, point, axis), point) for n, point in curve)
     label = name or SELECTOR_LABELS.get(selector, selector)
     return Series(label, tuple(mark for mark in marks if mark.x > 0), selector == "oracle")
 
 
-def _x(n: int, point: Point, axis: Axis) -> float:
-    return float(n) if axis == "n" else point.tokens or 0.0
+def _x(run: RunView, n: int, point: Point, axis: Axis) -> float:
+    """0 where it is not told."""
+    if axis == "n":
+        return float(n)
+    if axis == "tokens":
+        return point.tokens or 0.0
+    told: float | None = getattr(run.summary.costs.get(n), axis, None)
+    return told or 0.0
 
 
 def _is_pool(run: RunView) -> bool:
@@ -85,14 +110,16 @@ def _is_pool(run: RunView) -> bool:
 
 
 def _joined(runs: Sequence[RunView], lines: Sequence[Series]) -> list[Series]:
-    """The lines, with lone points of one strategy and selector made one line if their x differ."""
+    """The lines, with lone points of one strategy and selector made one line if their N differ."""
     drawn = [line for line in lines if len(line.marks) != 1]
-    lone: dict[tuple[str, str], list[Series]] = {}
+    lone: dict[tuple[str, str], list[tuple[int, Series]]] = {}
     for run, line in zip(runs, lines, strict=True):
         if len(line.marks) == 1:
-            lone.setdefault((run.strategy, run.selector), []).append(line)
+            size = max(run.summary.curves[run.selector])
+            lone.setdefault((run.strategy, run.selector), []).append((size, line))
     for (strategy, _), members in lone.items():
-        marks = sorted((line.marks[0] for line in members), key=lambda mark: mark.x)
-        apart = len(members) > 1 and len({mark.x for mark in marks}) == len(marks)
-        drawn += [Series(strategy, tuple(marks))] if apart else members
+        marks = sorted((line.marks[0] for _, line in members), key=lambda mark: mark.x)
+        apart = len(members) > 1 and len({size for size, _ in members}) == len(members)
+        own = [line for _, line in members]
+        drawn += [Series(strategy, tuple(marks))] if apart else own
     return drawn

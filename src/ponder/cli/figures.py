@@ -1,0 +1,53 @@
+"""What `ponder report --figures` draws, told by its options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ponder.cli.compare import methods_of
+from ponder.errors import UsageError
+from ponder.evals.compare import Method
+from ponder.report.plots.pairs import selector_methods
+from ponder.report.plots.writing import Subjects
+from ponder.report.series import Baseline
+from ponder.report.views import LoadedRun, load_run
+from ponder.strategies.policy_file import load_policy
+
+
+def subjects_of(found: Sequence[LoadedRun], lines: Sequence[str], policy: Path | None) -> Subjects:
+    """The runs with `--line` words and `--policy`; one run is compared with itself by selector.
+
+    Raises UsageError or StoreError.
+    """
+    across = [line_of(word) for word in lines]
+    return Subjects(
+        runs=(*found, *(line for line in across if isinstance(line, LoadedRun))),
+        methods=tuple(_methods(found)),
+        levels=tuple(line for line in across if isinstance(line, Baseline)),
+        policy=None if policy is None else load_policy(policy),
+    )
+
+
+def line_of(word: str) -> LoadedRun | Baseline:
+    """`LABEL=ACCURACY`, `LABEL=RUN` or `RUN`: a level across, or the run whose accuracy it is."""
+    label, _, value = word.rpartition("=")
+    try:
+        accuracy = float(value)
+    except ValueError:
+        return _greedy(label or Path(value).name, Path(value), word)
+    if not label or not 0 <= accuracy <= 1:
+        raise UsageError(f"`--line` takes LABEL=ACCURACY with 0 to 1, or RUN, got {word!r}")
+    return Baseline(label, accuracy)
+
+
+def _greedy(label: str, folder: Path, word: str) -> LoadedRun:
+    if not folder.is_dir():
+        raise UsageError(f"`--line {word}`: {folder} is no run directory and no accuracy 0 to 1")
+    return load_run(folder, label, greedy=True)
+
+
+def _methods(found: Sequence[LoadedRun]) -> list[Method]:
+    if len(found) == 1:
+        return selector_methods(found[0])
+    return [Method.of(own.name, own.selector, own.runs) for own in methods_of(found)]

@@ -1,0 +1,33 @@
+"""What tells lines apart: colours that differ for the colour-blind, and markers and dashes too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from ponder.report.series import Series
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito 2008, "Color Universal Design", without black, and without yellow: too pale."""
+INK = "#000000"
+Dashes = Literal["-", "--", ":"]
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+class Look(NamedTuple):
+    """How one line is drawn, the same in all figures of a set."""
+
+    colour: str
+    marker: str
+    dashes: Dashes
+
+
+def looks(lines: Iterable[Series]) -> dict[str, Look]:
+    """A look by name, in the order of the lines; 42 differ. The oracle is ink and dotted."""
+    bounds = {line.name: line.bound for line in lines}
+    methods = [name for name, bound in bounds.items() if not bound]
+    found = {
+        name: Look(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], "-")
+        for place, name in enumerate(methods)
+    }
+    return {name: found.get(name, Look(INK, "x", ":")) for name in bounds}
