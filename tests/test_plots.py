@@ -194,7 +194,7 @@ def test_cost_axes_place_a_run_at_its_mean_cost_and_name_who_tells_none() -> Non
     assert isinstance(figure, CurveFigure)
     (line,) = [line for line in figure.panels[0].lines if not line.bound]
     assert [mark.x for mark in line.marks] == [n * 1e12 for n in sorted(sizes)]
-    assert figure.notes == ("without untold, which does not tell its FLOPs a problem",)
+    assert figure.notes == ("without untold, which does not tell its flops",)
     assert accuracy_figure(runs, (), "flops").name == "accuracy-flops"
     assert isinstance(accuracy_figure(runs, (), "flops"), Absent)
 

@@ -59,13 +59,13 @@ def accuracy_figure(
     A run that does not tell the axis is left out with a note; where none does, there is no figure.
     """
     text = _AXES[axis]
-    name = f"accuracy-{text.name}"
+    name, told = f"accuracy-{text.name}", text.name.replace("-", " ")
     lines = series(runs, axis)
     if not lines:
-        return Absent(name, f"no run tells its {text.label}: {text.mend}")
+        return Absent(name, f"no run tells its {told}: {text.mend}")
     panel = Panel("", lines, (*baselines(runs), *given))
     untold = [run.name for run in runs if not run.greedy and not series([run], axis)]
-    notes = tuple(f"without {other}, which does not tell its {text.label}" for other in untold)
+    notes = tuple(f"without {other}, which does not tell its {told}" for other in untold)
     return CurveFigure(name, text.label, ACCURACY, text.ticks, (panel,), notes=notes)
 
 
