@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from typing import Any, Final
 
 from ponder.engines.vllm.options import VllmOptions
@@ -62,8 +63,10 @@ def _nothing() -> None:
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes started here do not see Ctrl-C, which asks this program to end in good order.
 
-    A child inherits the signals that its parent's thread holds back, vLLM's own children too.
+    A child inherits the signals that its parent's thread holds back, vLLM's own children too. The
+    tracker of multiprocessing, where it is started within, would let the signal through again.
     """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
