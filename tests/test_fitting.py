@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -79,19 +79,25 @@ def test_halves_do_not_depend_on_the_order_of_the_problems() -> None:
     assert folds(PROBLEMS, 4) != (one, other)
 
 
-def run_of(strategy: str, n: int, chance: float, count: int = 60, **study: object) -> FittedRun:
+def run_of(strategy: str, n: int, chance: float, count: int = 60) -> FittedRun:
     """A graded run in which each candidate is right with a chance by problem."""
     rng = random.Random(f"{strategy}{n}{chance}")
-    examples = [Example(Problem.ask("?", name), "1") for name in PROBLEMS[:count]]
+    chances = [chance * (place + 1) / count for place in range(count)]
+    return run_with(strategy, [[rng.random() < own for _ in range(n)] for own in chances])
+
+
+def run_with(strategy: str, right: Sequence[list[bool]]) -> FittedRun:
+    """A graded run in which these candidates are right."""
+    examples = [Example(Problem.ask("?", name), "1") for name in PROBLEMS[: len(right)]]
+    n = len(right[0])
     grades: dict[tuple[str, NodePath], bool] = {}
     traces = []
-    for place, example in enumerate(examples):
+    for example, own in zip(examples, right, strict=True):
         name = example.problem.id
-        right = [rng.random() < chance * (place + 1) / count for _ in range(n)]
-        grades |= {(name, (index,)): good for index, good in enumerate(right)}
-        traces.append(_trace(name, strategy, right))
+        grades |= {(name, (index,)): good for index, good in enumerate(own)}
+        traces.append(_trace(name, strategy, own))
     measured = measure(examples, traces, ours=grades, n=n)
-    return FittedRun(strategy, {"strategy": strategy, "n": n, "knobs": {}, **study}, measured)
+    return FittedRun(strategy, {"strategy": strategy, "n": n, "knobs": {}}, measured)
 
 
 def _trace(name: str, strategy: str, right: list[bool]) -> Trace:
@@ -122,10 +128,39 @@ def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:
     assert at["fixed"] == sorted(at["fixed"], key=lambda row: -row["accuracy"])
     assert at["oracle_choice"]["accuracy"] >= at["oracle_levels"]["accuracy"]
     assert at["oracle_choice"]["accuracy"] >= at["fixed"][0]["accuracy"]
-    assert at["better"] is (at["ci_low"] > 0)
+    assert at["better"] is (at["best_fixed"]["gain_low"] > 0)
+    for row in at["fixed"]:
+        policy = at["first_samples"]["accuracy"]
+        assert row["gain"] == pytest.approx(policy - row["accuracy"])
+        assert row["gain_low"] <= row["gain"] <= row["gain_high"]
     assert at["fixed"][0]["tokens"] == 80.0
     assert len(at["choices"]) == 3
     assert fit(runs, samples=2, levels=3).report == fitted.report
+
+
+def world(matters: bool) -> list[FittedRun]:
+    """Samples solve the easy half and beams the hard one; or beams are as good everywhere."""
+    rng = random.Random(8)
+    samples, beams = [], []
+    for place in range(len(PROBLEMS)):
+        easy = place % 2 == 0
+        samples.append([rng.random() < (0.9 if easy else 0.1) for _ in range(8)])
+        chance = (0.15 if easy else 0.85) if matters else (0.9 if easy else 0.1)
+        beams.append([rng.random() < chance] * 8)
+    return [run_with("sample", samples), run_with("beam_search", beams)]
+
+
+@pytest.mark.parametrize("matters", [True, False])
+def test_the_verdict_is_right_where_the_truth_is_known(matters: bool) -> None:
+    fitted = fit(world(matters), samples=3, levels=2)
+    [at] = [at for at in fitted.report["sizes"] if at["n"] == 8]
+    assert at["better"] is matters
+    if matters:
+        assert all(row["gain_low"] > 0 for row in at["fixed"])
+        easy, hard = fitted.policy.choices[8]
+        assert (easy.strategy, hard.strategy) == ("sample", "beam_search")
+    else:
+        assert abs(at["best_fixed"]["gain"]) < 0.05
 
 
 @pytest.mark.parametrize(

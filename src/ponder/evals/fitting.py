@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Literal, TypedDict
 
@@ -33,6 +34,10 @@ class FitRow(TypedDict):
     ci_high: float
     tokens: float | None
     """Mean of generated tokens a problem; None when any is not told."""
+    gain: float
+    """How much better the policy is: choosing by the first samples, less this, paired."""
+    gain_low: float
+    gain_high: float
 
 
 class FitAt(TypedDict):
@@ -51,12 +56,8 @@ class FitAt(TypedDict):
     """By what the first samples predict: what the policy does."""
     oracle_choice: FitRow
     """The best choice for each problem: no choice by level can pass it."""
-    difference: float
-    """`first_samples` less `best_fixed`."""
-    ci_low: float
-    ci_high: float
     better: bool
-    """The interval lies above 0; else a fixed choice is no worse."""
+    """The gain over `best_fixed` has an interval above 0; else a fixed choice is no worse."""
     choices: list[str]
     """Of the policy, easiest level first, made on all problems."""
 
@@ -131,45 +132,46 @@ class _Figures:
     folds: Folds
 
     def at(self, n: int, first: Difficulty, whole: Difficulty, choices: list[str]) -> FitAt:
-        options = self.options.by_n[n]
-        fixed = [
-            self._row(o.choice.shown, dict.fromkeys(self.options.problems, o)) for o in options
-        ]
-        by_first = self._crossed(n, first, self.levels)
-        best = self._crossed(n, first, 1)
-        between = paired_difference(values_of(by_first), values_of(best))
-        correct = self.options.correct
+        options, problems = self.options.by_n[n], self.options.problems
+        policy = self._crossed(n, first, self.levels)
+        row = partial(_row, values_of(policy))
+        fixed = [row(o.choice.shown, dict.fromkeys(problems, o)) for o in options]
+        best = row("best fixed choice", self._crossed(n, first, 1))
+        predicted, oracle = (self._crossed(n, told, self.levels) for told in (whole, self.correct))
+        most = {p: max(options, key=lambda o: o.values[p]) for p in problems}
         return {
             "n": n,
-            "fixed": sorted(fixed, key=lambda row: -row["accuracy"]),
-            "best_fixed": self._row("best fixed choice", best),
-            "oracle_levels": self._row("by oracle level", self._crossed(n, correct, self.levels)),
-            "predicted_levels": self._row(
-                "by predicted level", self._crossed(n, whole, self.levels)
-            ),
-            "first_samples": self._row("by the first samples", by_first),
-            "oracle_choice": self._row(
-                "best for each problem",
-                {p: max(options, key=lambda o: o.values[p]) for p in self.options.problems},
-            ),
-            "difference": between.difference,
-            "ci_low": between.low,
-            "ci_high": between.high,
-            "better": between.low > 0,
+            "fixed": sorted(fixed, key=lambda one: -one["accuracy"]),
+            "best_fixed": best,
+            "oracle_levels": row("by oracle level", oracle),
+            "predicted_levels": row("by predicted level", predicted),
+            "first_samples": row("by the first samples", policy),
+            "oracle_choice": row("best for each problem", most),
+            "better": best["gain_low"] > 0,
             "choices": choices,
         }
+
+    @property
+    def correct(self) -> Difficulty:
+        return self.options.correct
 
     def _crossed(self, n: int, difficulty: Difficulty, levels: int) -> dict[str, Option]:
         return crossed(self.options.by_n[n], difficulty, self.folds, levels)
 
-    def _row(self, name: str, chosen: Mapping[str, Option]) -> FitRow:
-        interval = mean_interval(list(values_of(chosen).values()))
-        tokens = [option.tokens[problem] for problem, option in chosen.items()]
-        told = [count for count in tokens if count is not None]
-        return {
-            "name": name,
-            "accuracy": interval.mean,
-            "ci_low": interval.low,
-            "ci_high": interval.high,
-            "tokens": fmean(told) if len(told) == len(tokens) else None,
-        }
+
+def _row(policy: Mapping[str, float], name: str, chosen: Mapping[str, Option]) -> FitRow:
+    """One way to choose, and how much better the policy's values are."""
+    interval = mean_interval(list(values_of(chosen).values()))
+    gain = paired_difference(policy, values_of(chosen))
+    tokens = [option.tokens[problem] for problem, option in chosen.items()]
+    told = [count for count in tokens if count is not None]
+    return {
+        "name": name,
+        "accuracy": interval.mean,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "tokens": fmean(told) if len(told) == len(tokens) else None,
+        "gain": gain.difference,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+    }

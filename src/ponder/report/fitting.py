@@ -27,7 +27,8 @@ def fit_report(report: FitReport) -> RenderableType:
 
 
 def _table(at: FitAt) -> Table:
-    table = headed(f"n = {at['n']}", ("choice", "accuracy", "95 % interval", "tokens"))
+    heads = ("choice", "accuracy", "95 % interval", "tokens", "policy less this", "95 % interval")
+    table = headed(f"n = {at['n']}", heads)
     for place, row in enumerate(at["fixed"]):
         _add(table, row, end_section=place == len(at["fixed"]) - 1)
     for row in (
@@ -47,14 +48,21 @@ def _add(table: Table, row: FitRow, *, end_section: bool = False) -> None:
         share(row["accuracy"]),
         interval(row["ci_low"], row["ci_high"]),
         count(row["tokens"]),
+        *_gain(row),
         end_section=end_section,
     )
 
 
+def _gain(row: FitRow) -> tuple[str, str]:
+    """How much better the policy is; nothing beside the policy itself."""
+    if row["gain"] == row["gain_low"] == row["gain_high"] or row["name"] == "by the first samples":
+        return "", ""
+    return signed(row["gain"]), f"{signed(row['gain_low'])} to {signed(row['gain_high'])}"
+
+
 def _verdict(at: FitAt) -> str:
-    difference = (
-        f"{signed(at['difference'])} points ({signed(at['ci_low'])} to {signed(at['ci_high'])})"
-    )
+    gain, interval_ = _gain(at["best_fixed"])
+    difference = f"{gain} points ({interval_})"
     if at["better"]:
         return f"Choosing by the first samples gains {difference} over the best fixed choice."
     return f"A fixed choice is no worse: choosing by the first samples gives {difference}."
