@@ -15,7 +15,8 @@ from ponder.verifiers.equations import find_equations
 
 
 def test_every_shipped_prompt_loads_and_asks_the_problem_last() -> None:
-    assert shipped_prompts() == ("feedback", "grade-school", "plain", "refine", "study")
+    known = ("answer-tags", "choice", "feedback", "grade-school", "plain", "refine", "study")
+    assert shipped_prompts() == known
     for name in shipped_prompts():
         messages = load_prompt(name).render("How many {cards}?")
         assert messages[-1].role == "user"
@@ -94,8 +95,8 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_prompt("grade-shool")
     assert str(caught.value) == (
-        "unknown prompt 'grade-shool': name one of feedback, grade-school, plain, refine, study, "
-        "or a text file (No such file or directory)"
+        "unknown prompt 'grade-shool': name one of answer-tags, choice, feedback, grade-school, "
+        "plain, refine, study, or a text file (No such file or directory)"
     )
     with pytest.raises(UsageError, match="unknown prompt"):
         load_prompt(tmp_path)
