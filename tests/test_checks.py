@@ -14,6 +14,7 @@ import pytest
 import check_verification
 import junit
 import not_run
+import record_mutations
 import record_verification
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -257,3 +258,16 @@ def test_the_demo_needs_no_development_packages(installed: Path) -> None:
     assert "-m venv" in plan
     assert "requirements/run.txt" in plan
     assert "requirements/dev.txt" not in plan
+
+
+def test_a_mutation_run_is_told_with_its_share() -> None:
+    counts = {
+        "killed": 80, "timeout": 4, "segfault": 1, "survived": 10, "no_tests": 4,
+        "suspicious": 1, "skipped": 7, "total": 107,
+    }  # fmt: skip
+    assert record_mutations.killed_share(counts) == 0.85
+    text = record_mutations.section(counts, datetime.date(2026, 1, 2), "mutmut 1.2")
+    assert text.startswith("## Newest mutation run\n\n- Date: 2026-01-02, commit `")
+    assert "cores, mutmut 1.2" in text
+    assert "- Killed: 85.0% of the mutants of `search` and `session`" in text
+    assert "| 80 | 4 | 10 | 4 | 1 | 107 |" in text
