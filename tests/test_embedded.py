@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pathlib
 import time
 from contextlib import aclosing
 from itertools import pairwise
-from statistics import quantiles
 
 import pytest
 import pytest_asyncio
@@ -115,21 +116,33 @@ async def test_the_answer_is_continued_and_no_turn_is_begun(
     assert completion.text.startswith(" 6")
 
 
-async def test_a_saturated_engine_leaves_the_event_loop_alone(
+async def test_a_saturated_engine_computes_outside_of_this_program(
     embedded_engine: EmbeddedEngine,
 ) -> None:
-    async def tick(late: list[float]) -> None:
-        while True:
-            due = time.perf_counter() + 0.001
-            await asyncio.sleep(0.001)
-            late.append(time.perf_counter() - due)
+    """So the event loop and the interpreter's lock stay free.
 
-    late: list[float] = []
-    ticking = asyncio.create_task(tick(late))
+    Told by processor time: on a busy machine a loop is late for other reasons.
+    """
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    own, its = time.process_time(), processor_seconds(embedded_engine.pid)
+    ticking = asyncio.create_task(tick())
     await drawn(embedded_engine, asked(2), Sampling(max_tokens=40), range(64))
     ticking.cancel()
-    assert len(late) > 500
-    assert quantiles(late, n=100)[98] < 0.020
+    assert time.process_time() - own < (processor_seconds(embedded_engine.pid) - its) / 2
+    assert ticks > 40  # more than one a step of the engine
+
+
+def processor_seconds(pid: int | None) -> float:
+    """What all threads of a process have computed so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def test_cancelled_samples_leave_the_engine_within_a_second(
