@@ -69,6 +69,22 @@ class PlainAnswers:
         pass
 
 
+class LastBox:
+    """The text of the last box, as it stands: enough to vote by."""
+
+    name = "last_box"
+
+    def extract(self, text: str) -> str | None:
+        _, mark, after = text.rpartition("\\boxed{")
+        return after.partition("}")[0] if mark else None
+
+    async def parse(self, raw: str) -> Answer:
+        return Answer(raw, raw)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
 @dataclass
 class World:
     """Everything around a strategy, with a timing that `order` shuffles."""

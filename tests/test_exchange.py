@@ -27,7 +27,8 @@ from ponder.evals.pools import PoolProblem
 from ponder.evals.rows import Row, read_rows
 from ponder.store.reading import RunReader
 from ponder.store.records import EXAMPLE, TRACE
-from ponder.types import Answer, NodePath, StepScores
+from ponder.types import NodePath, StepScores
+from tests.playing import LastBox
 from tests.test_pools import FULL, LEAST, pool_problems, unknown
 
 SAL: dict[str, Any] = {
@@ -57,22 +58,6 @@ SAL: dict[str, Any] = {
     "pred_maj@4": "\\boxed{5}",
     "pred_naive@4": "\\boxed{5}",
 }
-
-
-class LastBox:
-    """The answer stands in the last box, and equals another one written the same."""
-
-    name = "last_box"
-
-    def extract(self, text: str) -> str | None:
-        _, mark, after = text.rpartition("\\boxed{")
-        return after.partition("}")[0] if mark else None
-
-    async def parse(self, raw: str) -> Answer:
-        return Answer(raw, raw)
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 def ponder(*words: object) -> int:

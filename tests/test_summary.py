@@ -14,6 +14,7 @@ from ponder.evals.pools import read_pool
 from ponder.evals.summary import join, summarise
 from ponder.trace import Node, Spent, Trace
 from ponder.types import Answer, Candidate, Ended, Example, NodePath, Problem
+from tests.playing import LastBox
 
 
 def example(name: str, reference: str | None = "4") -> Example:
@@ -253,22 +254,6 @@ def test_repetitions_count_once_a_problem() -> None:
     point = repeated["joined"]["majority"]["1"]
     expected = mean_interval([1.0, 0.5])
     assert (point["accuracy"], point["ci_low"]) == (expected.mean, expected.low)
-
-
-class LastBox:
-    """The text of the last box, as it stands: enough to vote by."""
-
-    name = "last_box"
-
-    def extract(self, text: str) -> str | None:
-        _, mark, after = text.rpartition("\\boxed{")
-        return after.partition("}")[0] if mark else None
-
-    async def parse(self, raw: str) -> Answer:
-        return Answer(raw, raw)
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 async def test_the_public_pool_gives_its_published_figures(test_data: Path) -> None:
