@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from ponder.cli.options import AsJson, HowAggregated, Price, Runs, Score, WhoseGrades
 from ponder.cli.terminal import output, print_json, working
 from ponder.cli.words import prices_of
 from ponder.errors import UsageError
@@ -19,31 +19,24 @@ from ponder.evals.matched import at_equal_cost
 from ponder.evals.repeats import repeats
 from ponder.report.comparison import comparison_report, equal_cost_report
 from ponder.report.views import LoadedRun, loaded
-from ponder.search.selection import Aggregation
 
 
 def compare_runs(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them.")],
+    runs: Runs,
     selector: Annotated[
         str | None, typer.Option(help="majority, best_of_n, weighted, oracle; or each run's own.")
     ] = None,
     n: Annotated[
         int | None, typer.Option(help="Samples a problem; or each run's largest N.")
     ] = None,
-    score: Annotated[str | None, typer.Option(help="Rank by these scores.")] = None,
-    aggregation: Annotated[
-        Aggregation | None, typer.Option(help="How step scores become one.")
-    ] = None,
-    grades: Annotated[
-        Literal["imported", "ours"] | None, typer.Option(help="Whose grades to use.")
-    ] = None,
+    score: Score = None,
+    aggregation: HowAggregated = None,
+    grades: WhoseGrades = None,
     axis: Annotated[
         Axis | None, typer.Option(help="Compare at equal cost too, on this axis.")
     ] = None,
-    price: Annotated[
-        list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    price: Price = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare methods in pairs, problem by problem: the difference, its interval, its p-value.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.options import AsJson
 from ponder.cli.report import numbers_of, show_tables
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json
 from ponder.evals.demo import HEAD, SAMPLED, DemoMethod, methods, run_demo
@@ -24,7 +25,7 @@ def demo(
     folder: Annotated[Path, typer.Option("-o", help="Where the runs and the page go.")] = Path(
         "ponder-demo"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let a 135M model solve word problems in nine ways, for at most about three minutes.
 

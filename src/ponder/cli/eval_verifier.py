@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.options import AsJson
 from ponder.cli.terminal import errors, output, print_json, working
 from ponder.cli.words import knobs
 from ponder.evals.pool_judging import PoolOptions
@@ -43,7 +44,7 @@ def eval_verifier(
         int | None,
         typer.Option(help="K rows spread over a file, the first K problems of a run.", min=1),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge a verifier: whether it finds wrong steps, and how well its scores choose answers.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ponder.cli.options import AsJson, Runs, Score
 from ponder.cli.terminal import announce, output, print_json, working
 from ponder.evals.fit_options import FittedRun
 from ponder.evals.fitting import fit
@@ -17,7 +18,7 @@ from ponder.strategies.policy_file import policy_toml
 
 
 def fit_policy(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them.")],
+    runs: Runs,
     policy: Annotated[Path, typer.Option("-o", help="The policy to write.")],
     samples: Annotated[
         int, typer.Option(help="Drawn first; they predict how hard a problem is.", min=1)
@@ -27,9 +28,9 @@ def fit_policy(
         Literal["score", "agreement"] | None,
         typer.Option(help="Predict by the mean score, or by how far answers agree."),
     ] = None,
-    score: Annotated[str | None, typer.Option(help="Rank by these scores.")] = None,
+    score: Score = None,
     seed: Annotated[int, typer.Option(help="Splits the problems in two.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Choose strategy, knobs and selector by difficulty, from runs over the same problems.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponder.cli.figures import subjects_of
+from ponder.cli.options import AsJson, HowAggregated, Price, Runs, Score, WhoseGrades
 from ponder.cli.terminal import announce, output, print_json, working
 from ponder.cli.words import prices_of, whole_numbers
 from ponder.errors import UsageError
@@ -22,30 +23,23 @@ from ponder.report.plots.writing import write_figures
 from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
-from ponder.search.selection import Aggregation
 from ponder.strategies.self_refine import SelfRefine
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    runs: Runs,
+    as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option("-o", "--html", help="The page; by default report.html in RUN.")
     ] = None,
-    score: Annotated[str | None, typer.Option(help="Rank by these scores.")] = None,
-    aggregation: Annotated[
-        Aggregation | None, typer.Option(help="How step scores become one.")
-    ] = None,
-    grades: Annotated[
-        Literal["imported", "ours"] | None, typer.Option(help="Whose grades to use.")
-    ] = None,
+    score: Score = None,
+    aggregation: HowAggregated = None,
+    grades: WhoseGrades = None,
     n: Annotated[str | None, typer.Option(help="Only these N: 3,6.")] = None,
     by: Annotated[
         Literal["level", "subject"] | None, typer.Option(help="A table of each apart.")
     ] = None,
-    price: Annotated[
-        list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
-    ] = None,
+    price: Price = None,
     figures: Annotated[
         Path | None, typer.Option(help="Write figures for papers, SVG and PNG, to this folder.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.options import Price
 from ponder.cli.plan import show_plan
 from ponder.cli.report import present
 from ponder.cli.terminal import announce, errors, interruptible
@@ -56,9 +57,7 @@ def run(
         str | None, typer.Option(help="A run: each problem's budget is what it spent there.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Of the engine openai's server.")] = None,
-    price: Annotated[
-        list[str] | None, typer.Option(help="KIND=NUMBER for a million tokens; see below.")
-    ] = None,
+    price: Price = None,
     max_cost: Annotated[
         float | None, typer.Option(help="Stop when the run has cost this, at the prices.")
     ] = None,
