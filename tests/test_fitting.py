@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ponder.errors import UsageError
-from ponder.evals.cross_fitting import choices_of, crossed, folds, level_edges, values_of
+from ponder.evals.cross_fitting import choices_of, crossed, folds, level_edges, solved
 from ponder.evals.fit_options import FittedRun, Option, options_of
 from ponder.evals.fitting import fit
 from ponder.evals.measure import measure
@@ -39,9 +39,9 @@ def test_each_level_gets_what_is_best_there() -> None:
     assert len(edges) == 3
     chosen = choices_of([EASY_ONLY, HARD_ONLY], EASE, PROBLEMS, edges)
     assert chosen == (WIDE, WIDE, DEEP, DEEP)
-    by_level = values_of(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 4))
+    by_level = solved(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 4)).values
     assert sum(by_level.values()) > 185
-    at_once = values_of(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 1))
+    at_once = solved(crossed([EASY_ONLY, HARD_ONLY], EASE, folds(PROBLEMS, 0), 1)).values
     assert 70 < sum(at_once.values()) < 130
 
 
@@ -67,7 +67,7 @@ def test_noise_is_not_mistaken_for_gain() -> None:
     own = [max(coins, key=lambda c: sum(c.values[p] for p in half)) for half in folds(PROBLEMS, 0)]
     pairs = list(zip(own, folds(PROBLEMS, 0), strict=True))
     seen = sum(choice.values[p] for choice, half in pairs for p in half) / 200
-    honest = sum(values_of(crossed(coins, EASE, folds(PROBLEMS, 0), 5)).values()) / 200
+    honest = sum(solved(crossed(coins, EASE, folds(PROBLEMS, 0), 5)).values.values()) / 200
     assert seen > 0.55
     assert abs(honest - 0.5) < 0.08
 
@@ -138,29 +138,36 @@ def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:
     assert fit(runs, samples=2, levels=3).report == fitted.report
 
 
-def world(matters: bool) -> list[FittedRun]:
+def world(matters: bool, seed: int = 8) -> list[FittedRun]:
     """Samples solve the easy half and beams the hard one; or beams are as good everywhere."""
-    rng = random.Random(8)
-    samples, beams = [], []
+    rng = random.Random(seed)
+    samples, beams, more = [], [], []
     for place in range(len(PROBLEMS)):
         easy = place % 2 == 0
-        samples.append([rng.random() < (0.9 if easy else 0.1) for _ in range(8)])
+        samples.append([rng.random() < (0.9 if easy else 0.1) for _ in range(16)])
         chance = (0.15 if easy else 0.85) if matters else (0.9 if easy else 0.1)
         beams.append([rng.random() < chance] * 8)
-    return [run_with("sample", samples), run_with("beam_search", beams)]
+        more.append([rng.random() < chance] * 16)
+    by_strategy = (("sample", samples), ("beam_search", beams), ("beam_search", more))
+    return [run_with(strategy, right) for strategy, right in by_strategy]
 
 
 @pytest.mark.parametrize("matters", [True, False])
 def test_the_verdict_is_right_where_the_truth_is_known(matters: bool) -> None:
     fitted = fit(world(matters), samples=3, levels=2)
     [at] = [at for at in fitted.report["sizes"] if at["n"] == 8]
-    assert at["better"] is matters
+    equal = at["equal_tokens"]
+    assert equal is not None
+    assert {row["spends"] for row in equal["fixed"]} == {"equal"}
+    assert (at["better"], equal["better"], equal["beats_each"]) == (matters,) * 3
     if matters:
-        assert all(row["gain_low"] > 0 for row in at["fixed"])
+        assert all(row["gain_low"] > 0 for row in (*at["fixed"], *equal["fixed"]))
         easy, hard = fitted.policy.choices[8]
         assert (easy.strategy, hard.strategy) == ("sample", "beam_search")
     else:
         assert abs(at["best_fixed"]["gain"]) < 0.05
+        assert abs(equal["best_fixed"]["gain"]) < 0.05
+        assert {"open", "better"} & {row["finding"] for row in equal["fixed"]}
 
 
 @pytest.mark.parametrize(
@@ -195,9 +202,9 @@ def test_the_command_writes_a_policy_that_a_run_applies(
     assert sorted(load_policy(policy).choices) == [4, 8]
     assert policy.read_text().startswith("# Written by `ponder fit` from")
     assert ponder(*fits, "-o", policy) == 0
-    shown = capsys.readouterr().out
-    assert "by the first samples" in shown
-    assert "A fixed choice is no worse" in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "At equal n a fixed choice is no worse: the policy gives" in shown
+    assert "At equal tokens a fixed choice is no worse: the policy gives" in shown
     applies = ["--strategy", "compute_optimal", "--set", f"knobs.policy={policy}"]
     assert ponder(*words, *applies, "-o", tmp_path / "applied", "--json") == 0
     applied = json.loads(capsys.readouterr().out)

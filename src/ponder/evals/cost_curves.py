@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +14,7 @@ from ponder.errors import UsageError
 from ponder.evals.compare import Method
 from ponder.evals.costs import Axis, cost_on
 from ponder.evals.measure import Measured
+from ponder.evals.mixture import mixture
 from ponder.evals.summary import mean_at
 
 Table = NDArray[np.float64]
@@ -46,14 +46,12 @@ class CostCurve:
 
         None where it cannot be had: a search has one cost, samples cost what one to all cost.
         """
-        costs = self.cost.mean(axis=1)
-        if not costs[0] * (1 - 1e-9) <= cost <= costs[-1] * (1 + 1e-9):
+        mixed = mixture(cost, self.cost.mean(axis=1).tolist(), self.sizes, every=True)
+        if mixed is None:
             return None
-        n = float(np.interp(cost, costs, self.sizes))
-        fewer, more = self._values(math.floor(n)), self._values(math.ceil(n))
-        share = n - math.floor(n)
-        mixed = {p: (1 - share) * fewer[p] + share * more[p] for p in self.problems}
-        return Method(self.name, self.selector, n, len(self.runs), mixed, None)
+        values = mixed.of(self._values(mixed.fewer), self._values(mixed.more))
+        own = {problem: values[problem] for problem in self.problems}
+        return Method(self.name, self.selector, mixed.n, len(self.runs), own, None)
 
     def _values(self, n: int) -> dict[str, float]:
         return mean_at([run.at(self.selector, n)[1] for run in self.runs]).values

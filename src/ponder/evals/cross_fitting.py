@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Protocol, TypeVar
 
 from ponder.evals.fit_options import Option
+from ponder.evals.ladder import Solved
 from ponder.search.difficulty import edges_of, level_of
 from ponder.search.policy import Choice
 
@@ -43,17 +45,27 @@ def choices_of(
     members: dict[int, list[str]] = {level: [] for level in range(1, len(edges) + 2)}
     for problem in problems:
         members[level_of(difficulty[problem], edges)].append(problem)
-    return tuple(_best(options, own or problems).choice for own in members.values())
+    return tuple(best_on(options, own or problems).choice for own in members.values())
 
 
-def _best(options: Sequence[Option], problems: Sequence[str]) -> Option:
+class _Rated(Protocol):
+    @property
+    def values(self) -> Mapping[str, float]: ...
+    @property
+    def tokens(self) -> Mapping[str, float | None]: ...
+
+
+_Any = TypeVar("_Any", bound=_Rated)
+
+
+def best_on(rated: Sequence[_Any], problems: Sequence[str]) -> _Any:
     """The most accurate on these problems; of equal ones that with the fewest tokens."""
 
-    def rank(option: Option) -> tuple[float, float]:
-        tokens = [option.tokens[problem] or 0.0 for problem in problems]
-        return -round(fmean(option.values[problem] for problem in problems), 9), fmean(tokens)
+    def rank(one: _Any) -> tuple[float, float]:
+        tokens = [one.tokens[problem] or 0.0 for problem in problems]
+        return -round(fmean(one.values[problem] for problem in problems), 9), fmean(tokens)
 
-    return min(options, key=rank)
+    return min(rated, key=rank)
 
 
 def crossed(
@@ -70,6 +82,9 @@ def crossed(
     return found
 
 
-def values_of(chosen: Mapping[str, Option]) -> dict[str, float]:
-    """The accuracy of each problem's option."""
-    return {problem: option.values[problem] for problem, option in chosen.items()}
+def solved(chosen: Mapping[str, Option]) -> Solved:
+    """What each problem's option solves."""
+    return Solved(
+        {problem: option.values[problem] for problem, option in chosen.items()},
+        {problem: option.tokens[problem] for problem, option in chosen.items()},
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ponder.errors import UsageError
+from ponder.evals.graded import GradedCandidate
 from ponder.evals.measure import At, Measured
 from ponder.search.policy import Choice
 from ponder.search.selection import SELECTORS, Ballot
@@ -22,6 +23,11 @@ class FittedRun:
     name: str
     study: Mapping[str, Any]
     measured: Measured
+
+    def choice(self, n: int, selector: str) -> Choice:
+        """What it did, as a policy could choose it."""
+        knobs = dict(self.study.get("knobs") or {})
+        return Choice(str(self.study["strategy"]), n, selector, knobs)
 
 
 class Option(NamedTuple):
@@ -44,6 +50,11 @@ class Options:
     """The share of right samples by problem id: how hard a problem is, when the answer is known."""
     votes: Mapping[str, tuple[Ballot, ...]]
     """The samples' votes by problem id, in the order drawn."""
+    at_first: tuple[Option, ...]
+    """What can be chosen when nothing is drawn after the first samples; empty where runs of
+    `sample` have fewer."""
+    first_tokens: Mapping[str, float | None]
+    """Generated tokens of the samples that are drawn first; None: not told."""
 
     @property
     def scored(self) -> bool:
@@ -77,6 +88,8 @@ def options_of(runs: Sequence[FittedRun], more_than: int) -> Options:
         {n: tuple(option for option in found if option.choice.n == n) for n in sizes},
         {name: sum(c.correct for c in samples[name]) / len(samples[name]) for name in problems},
         {name: tuple(c.ballot for c in samples[name]) for name in problems},
+        tuple(_at_first(runs, more_than, problems)),
+        {name: _spent(samples[name][:more_than]) for name in problems},
     )
 
 
@@ -100,10 +113,22 @@ def _common(runs: Sequence[FittedRun]) -> tuple[str, ...]:
     return problems
 
 
+def _spent(candidates: Sequence[GradedCandidate]) -> float | None:
+    told = [c.tokens for c in candidates if c.tokens is not None]
+    return float(sum(told)) if len(told) == len(candidates) else None
+
+
+def _at_first(runs: Sequence[FittedRun], n: int, problems: Collection[str]) -> Iterator[Option]:
+    for run in runs:
+        for selector in SELECTORS:
+            points = run.measured.points.get(selector)
+            if points and run.measured.sampled and n <= max(points):
+                yield _option(run.choice(n, selector), run.measured.at(selector, n)[1], problems)
+
+
 def _options(
     run: FittedRun, searched: Iterable[int], more_than: int, problems: Collection[str]
 ) -> Iterator[Option]:
-    knobs = dict(run.study.get("knobs") or {})
     for selector in SELECTORS:
         points = run.measured.points.get(selector)
         if not points:
@@ -113,7 +138,7 @@ def _options(
             sizes |= {n for n in searched if n <= max(points)}
         for n in sorted(size for size in sizes if size > more_than):
             _, at = run.measured.at(selector, n)
-            yield _option(Choice(str(run.study["strategy"]), n, selector, knobs), at, problems)
+            yield _option(run.choice(n, selector), at, problems)
 
 
 def _option(choice: Choice, at: At, problems: Collection[str]) -> Option:

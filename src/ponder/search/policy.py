@@ -27,8 +27,16 @@ class Choice:
     @property
     def shown(self) -> str:
         """In a line for a person: "beam_search, n = 16, beam_width = 4, weighted"."""
-        knobs = [f"{name} = {value}" for name, value in sorted(self.knobs.items())]
-        return ", ".join([self.strategy, f"n = {self.n}", *knobs, self.selector])
+        return ", ".join([self.strategy, f"n = {self.n}", *self._settings])
+
+    @property
+    def without_n(self) -> str:
+        """The same for every n: "beam_search, beam_width = 4, weighted"."""
+        return ", ".join([self.strategy, *self._settings])
+
+    @property
+    def _settings(self) -> list[str]:
+        return [*(f"{name} = {value}" for name, value in sorted(self.knobs.items())), self.selector]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""Fixed choices: one strategy with its knobs and selector for all problems, at all of its n."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from ponder.evals.fit_options import FittedRun
+from ponder.evals.ladder import Ladder, Solved
+from ponder.evals.measure import Measured
+from ponder.evals.summary import mean_at
+from ponder.search.selection import SELECTORS
+
+
+class FixedChoices(NamedTuple):
+    """What a policy is measured against."""
+
+    told: tuple[Ladder, ...]
+    untold: tuple[str, ...]
+    """Those that do not tell their tokens."""
+
+
+def fixed_choices(runs: Sequence[FittedRun], problems: Collection[str]) -> FixedChoices:
+    """Every fixed choice that the runs give, on these problems.
+
+    Runs of a search that differ by n alone, as those of a sweep, are one fixed choice; of runs
+    that differ by their seed alone each problem counts with its mean.
+    """
+    groups: dict[tuple[str, str, bool], list[Measured]] = {}
+    for run in runs:
+        for selector in SELECTORS:
+            points = run.measured.points.get(selector)
+            if points:
+                name = run.choice(max(points), selector).without_n
+                key = (name, selector, run.measured.sampled)
+                groups.setdefault(key, []).append(run.measured)
+    ladders = [_ladder(*key, own, problems) for key, own in groups.items()]
+    told = tuple(one for one in ladders if one.told)
+    return FixedChoices(told, tuple(one.name for one in ladders if not one.told))
+
+
+def _ladder(
+    name: str, selector: str, sampled: bool, runs: Sequence[Measured], problems: Collection[str]
+) -> Ladder:
+    largest = {max(run.points[selector]) for run in runs}
+    sizes = {1, min(largest)} if sampled else largest
+    solved = partial(_solved, runs, selector, frozenset(problems))
+    return Ladder(name, tuple(sorted(sizes)), solved, every=sampled)
+
+
+def _solved(runs: Sequence[Measured], selector: str, problems: Collection[str], n: int) -> Solved:
+    having = [run for run in runs if run.sampled or n in run.points[selector]]
+    at = mean_at([run.at(selector, n)[1].only(problems) for run in having])
+    return Solved(at.values, at.tokens)
