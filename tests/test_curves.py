@@ -125,6 +125,29 @@ def test_monte_carlo_agrees_with_enumeration_within_its_error(
         assert estimate.value == pytest.approx(value, abs=4 * estimate.mc_stderr)
 
 
+def test_monte_carlo_errors_of_problems_add_up_as_independent_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All problems share draws; 0.8 to 1.25 and 4 standard errors are what chance allows here."""
+    pools = [random_pool(14, seed) for seed in range(200)]
+    exact = [EXPECTATIONS["weighted"](problem, 5, 0).value for problem in pools]
+    monkeypatch.setattr(subsets, "ENUMERATED", 1)
+    drawn = [EXPECTATIONS["weighted"](problem, 5, 0) for problem in pools]
+    errors = [e.value - value for e, value in zip(drawn, exact, strict=True) if e.mc_stderr > 0]
+    expected_errors = [e.mc_stderr for e in drawn if e.mc_stderr > 0]
+    assert len(errors) > 150
+    squares = fmean((own / of) ** 2 for own, of in zip(errors, expected_errors, strict=True))
+    assert 0.8**2 < squares < 1.25**2
+    assert abs(math.fsum(errors)) < 4 * math.hypot(*expected_errors)
+
+
+def test_an_answer_that_nobody_gave_is_worth_less_than_a_negative_sum() -> None:
+    problem = pool("ab", right="a", scores=(0.0, -1.0))
+    assert EXPECTATIONS["weighted"](problem, 1, 0).value == 0.5
+    assert EXPECTATIONS["weighted"](problem, 2, 0).value == 1.0
+    assert EXPECTATIONS["weighted"](pool("aab", "b", (-1.0, -1.0, -1.5)), 3, 0).value == 1.0
+
+
 def test_monte_carlo_depends_on_seed_and_problem_alone() -> None:
     first = EXPECTATIONS["weighted"](random_pool(64), 16, 0)
     assert first.mc_stderr > 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 
@@ -34,14 +35,19 @@ def best_of_n(problem: GradedProblem, size: int, _seed: int = 0) -> Estimate:
     """
     ranked = sorted((c.score, c.correct) for c in problem.candidates if c.score is not None)
     count = len(problem.candidates)
-    at_most = count - len(ranked)
+    ways, at_most = _ways(count, size), count - len(ranked)
     value = 0.0
     for _, level in groupby(ranked, key=lambda pair: pair[0]):
         grades = [correct for _, correct in level]
         below, at_most = at_most, at_most + len(grades)
-        ways = math.comb(at_most, size) - math.comb(below, size)
-        value += ways / math.comb(count, size) * sum(grades) / len(grades)
+        value += (ways[at_most] - ways[below]) / ways[count] * sum(grades) / len(grades)
     return Estimate(min(value, 1.0))
+
+
+@lru_cache(maxsize=64)
+def _ways(count: int, size: int) -> list[int]:
+    """C(n, size) for n = 0 to `count`."""
+    return [math.comb(n, size) for n in range(count + 1)]
 
 
 def majority(problem: GradedProblem, size: int, _seed: int = 0) -> Estimate:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from ponder.evals.graded import Estimate, GradedCandidate, GradedProblem
-from ponder.evals.subsets import Members, Values, payoffs, subset_mean
+from ponder.evals.subsets import Payoff, Subsets, Values, WeightedVote, subset_mean
 
 Candidates = Sequence[GradedCandidate]
+
+_NOBODY = GradedCandidate(None, None, correct=False)
+"""Fills up a subtree that has fewer candidates than others."""
 
 
 def sizes(subtrees: int) -> tuple[int, ...]:
@@ -31,40 +33,47 @@ def expected(
 
     Every subset has all candidates of its subtrees; a tie of k candidates or groups counts 1/k.
     """
-    payoff = _PAYOFFS[selector](problem.candidates)
-    places = np.array([candidate.root // width for candidate in problem.candidates], dtype=np.intp)
+    payoff = _PAYOFFS[selector]((*problem.candidates, _NOBODY))
+    members = _members(problem.candidates, width, subtrees)
 
-    def of_subtrees(members: Members) -> Values:
-        return payoff(members[places])
+    def of_subtrees(chosen: Subsets) -> Values:
+        return payoff(members[:, chosen].reshape(-1, chosen.shape[1]))
 
     name = repr((seed, problem.id, size, "subtrees"))
     return subset_mean(of_subtrees, subtrees, size, name)
 
 
-def _majority(candidates: Candidates) -> Callable[[Members], Values]:
+def _members(candidates: Candidates, width: int, subtrees: int) -> Subsets:
+    """The candidates of each subtree, a column a subtree; in empty places the last of all."""
+    places: list[list[int]] = [[] for _ in range(subtrees)]
+    for index, candidate in enumerate(candidates):
+        places[candidate.root // width].append(index)
+    table = np.full((max(map(len, places)), subtrees), len(candidates), dtype=np.intp)
+    for subtree, own in enumerate(places):
+        table[: len(own), subtree] = own
+    return table
+
+
+def _majority(candidates: Candidates) -> Payoff:
     """A weighted vote in which each vote weighs the same."""
-    return partial(payoffs, [replace(candidate, score=1.0) for candidate in candidates])
+    return WeightedVote.among([replace(candidate, score=1.0) for candidate in candidates])
 
 
-def _best_of_n(candidates: Candidates) -> Callable[[Members], Values]:
+def _best_of_n(candidates: Candidates) -> Payoff:
     """A weighted vote in which each candidate is a group of its own."""
-    return partial(payoffs, [replace(c, key=str(place)) for place, c in enumerate(candidates)])
+    return WeightedVote.among([replace(c, key=str(place)) for place, c in enumerate(candidates)])
 
 
-def _weighted(candidates: Candidates) -> Callable[[Members], Values]:
-    return partial(payoffs, candidates)
+def _oracle(candidates: Candidates) -> Payoff:
+    right = np.array([candidate.correct for candidate in candidates])
+    return lambda subsets: np.asarray(right[subsets].any(axis=0), dtype=np.float64)
 
 
-def _oracle(candidates: Candidates) -> Callable[[Members], Values]:
-    right = np.array([candidate.correct for candidate in candidates], dtype=np.float64)
-    return lambda members: np.asarray((right @ members > 0).astype(np.float64))
-
-
-_PAYOFFS: Mapping[str, Callable[[Candidates], Callable[[Members], Values]]] = MappingProxyType(
+_PAYOFFS: Mapping[str, Callable[[Candidates], Payoff]] = MappingProxyType(
     {
         "majority": _majority,
         "best_of_n": _best_of_n,
-        "weighted": _weighted,
+        "weighted": WeightedVote.among,
         "oracle": _oracle,
     }
 )
