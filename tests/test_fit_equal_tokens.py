@@ -160,6 +160,21 @@ def test_the_best_fixed_choice_costs_no_more_and_is_chosen_on_the_other_half() -
     assert found["best_fixed"]["tokens"] == 90.0
 
 
+def test_a_gain_that_may_be_chance_is_none() -> None:
+    policy, near = ladder("policy", (8, right(0.52), 9.0)), ladder("near", (8, right(0.5), 9.0))
+    found = at_equal_tokens(policy, 8, [near], (), folds(IDS, 0))
+    assert found["best_fixed"]["gain"] == pytest.approx(0.02)
+    assert not found["better"]
+
+
+def test_the_nearest_size_and_the_neighbours_of_one() -> None:
+    rungs = [(n, right(0.5), 10.0 * n) for n in (2, 4, 8, 16)]
+    whole = ladder("beams", *rungs, every=True)
+    assert [whole.nearest(tokens).n for tokens in (1, 45, 1000)] == [2, 4, 16]
+    assert [whole.around(n).sizes for n in (2, 8, 16)] == [(2, 4), (4, 8, 16), (8, 16)]
+    assert whole.around(8).every
+
+
 def test_all_are_beaten_only_where_each_one_is_and_all_tell_their_tokens() -> None:
     policy, halves = ladder("policy", (8, right(0.5), 100.0)), folds(IDS, 0)
     weak, even = ladder("weak", (8, right(0.2), 100.0)), ladder("even", (8, right(0.5), 100.0))
@@ -206,12 +221,19 @@ def test_samples_can_be_had_at_any_n() -> None:
     assert samples.at_tokens(41.0) is None
 
 
+def test_runs_of_samples_count_with_their_mean_as_far_as_all_go() -> None:
+    pools = [[[True, True, False, False]] * 2, [[True, True]] * 2]
+    samples = chosen("sample, majority", [run_with("sample", own) for own in pools])
+    assert samples.sizes == (1, 2)
+    assert samples.at(1).solved.values["p000"] == pytest.approx((0.5 + 1) / 2)
+
+
 def at_eight(report: FitReport) -> FitAt:
     return next(at for at in report["sizes"] if at["n"] == 8)
 
 
-def equal_at_eight(runs: Sequence[FittedRun]) -> EqualTokens:
-    found = at_eight(fit(runs, samples=3, levels=2).report)["equal_tokens"]
+def equal_at_eight(runs: Sequence[FittedRun], samples: int = 3) -> EqualTokens:
+    found = at_eight(fit(runs, samples=samples, levels=2).report)["equal_tokens"]
     assert found is not None
     return found
 
@@ -227,9 +249,11 @@ def test_the_first_samples_count_where_a_search_is_chosen() -> None:
     assert at_eight(fit(samples_only, samples=3).report)["first_samples"]["tokens"] == 80
 
 
-def test_a_search_that_ran_once_is_met_by_a_policy_of_fewer_n() -> None:
-    samples, beams, _ = world(matters=True)
-    found = equal_at_eight([samples, beams])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_a_search_that_ran_once_is_met_by_a_policy_of_fewer_n(samples: int) -> None:
+    """Of n = 4 beside 8: one that was fitted, or the first samples alone."""
+    narrow, beams, _ = world(matters=True)
+    found = equal_at_eight([narrow, beams], samples)
     assert found["beats_each"]
     row = next(row for row in found["fixed"] if row["name"] == "beam_search, majority")
     assert (row["n"], row["tokens"], row["spends"]) == (8, 80, "equal")
