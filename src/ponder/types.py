@@ -139,6 +139,9 @@ class Sampling:
                 raise ValueError(f"`{name}` must be at least 1, got {value}")
         if self.separator == "":
             raise ValueError("`separator` must not be empty; None samples whole solutions")
+        # Equal settings name equal calls, however they were written.
+        object.__setattr__(self, "temperature", float(self.temperature))
+        object.__setattr__(self, "top_p", float(self.top_p))
 
     @property
     def limit(self) -> int:
