@@ -42,11 +42,34 @@ async def test_a_cancelled_waiter_gives_back_what_it_was_given() -> None:
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.wait([gone])
-    slots.release()  # the first waiter has it now, and does not know yet
+    slots.release()
+    await asyncio.sleep(0)  # the first waiter has it now, and does not know yet
     waiter.cancel()
     await asyncio.wait([waiter])
     assert waiter.cancelled()
     assert slots.free == 1
+
+
+async def test_a_waiter_who_leaves_as_a_slot_comes_free_is_passed_over() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    waiter = asyncio.create_task(slots.acquire(1, 1))
+    await asyncio.sleep(0)
+    slots.release()
+    waiter.cancel()
+    await asyncio.wait([waiter])
+    assert slots.free == 1
+
+
+async def test_slots_that_come_free_together_are_handed_on_together() -> None:
+    slots = Slots(4)
+    await slots.acquire(0, 4)
+    first = asyncio.create_task(slots.acquire(1, 2))
+    second = asyncio.create_task(slots.acquire(2, 4))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        slots.release()
+    assert (await first, await second) == (2, 1)
 
 
 async def test_a_smaller_limit_holds_from_the_next_release_on() -> None:

@@ -168,7 +168,7 @@ class Drawing:
             if self._over or all(draw.stream.closed for draw in draws):
                 continue
             self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
-            self._spawn(draws, self._admit(draws))
+            self._begin_or_wait(draws)
 
     def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for the streams of these samples: it ends when all of them are closed."""
@@ -192,17 +192,26 @@ class Drawing:
         self._end(draw, unpack_completion(record, 0))
         return True
 
-    async def _admit(self, draws: Sequence[_Draw]) -> None:
+    def _begin_or_wait(self, draws: Sequence[_Draw]) -> None:
         """Start as many of the samples as there are slots, and the rest as slots come free."""
+        later = self._admit(draws, self._slots.take(self._options.rank, len(draws)))
+        if later:
+            self._spawn(later, self._wait(later))
+
+    async def _wait(self, draws: Sequence[_Draw]) -> None:
         while draws:
             admitted = await self._slots.acquire(self._options.rank, len(draws))
-            now, later = draws[:admitted], draws[admitted:]
-            if self.overdue:
-                self._slots.release(admitted)
-                self._refuse_late(draws)
-                return
-            self._begin(now)
-            draws = later
+            draws = self._admit(draws, admitted)
+
+    def _admit(self, draws: Sequence[_Draw], admitted: int) -> Sequence[_Draw]:
+        """Start those that have a slot; returns the others, none if the time is over."""
+        if self.overdue:
+            self._slots.release(admitted)
+            self._refuse_late(draws)
+            return ()
+        if admitted:
+            self._begin(draws[:admitted])
+        return draws[admitted:]
 
     def _begin(self, draws: Sequence[_Draw]) -> None:
         """Start one call of the engine, which holds a slot for each sample until it has ended."""

@@ -34,6 +34,7 @@ class Slots:
         self._recovery: asyncio.TimerHandle | None = None
         self._used = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
+        self._serving = False
         self._arrival = count()
         self._expected: dict[int, asyncio.Future[None]] = {}
         self._unscored = 0
@@ -50,12 +51,17 @@ class Slots:
         """Slots that nobody uses or waits for."""
         return 0 if self._waiting else max(self._limit - self._used, 0)
 
-    async def acquire(self, rank: int, most: int) -> int:
-        """Wait for at least one slot; returns how many of the `most` wanted there were."""
+    def take(self, rank: int, most: int) -> int:
+        """As many of the `most` wanted slots as are free now; 0 if there are none."""
         if rank in self._expected:
             self._expected.pop(rank).set_result(None)
-        if self.free:
-            return self._take(most)
+        return self._give(most) if self.free else 0
+
+    async def acquire(self, rank: int, most: int) -> int:
+        """Wait for at least one slot; returns how many of the `most` wanted there were."""
+        taken = self.take(rank, most)
+        if taken:
+            return taken
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (rank, next(self._arrival), most, turn))
         try:
@@ -66,9 +72,15 @@ class Slots:
             raise
 
     def release(self, count: int = 1) -> None:
-        """Give slots back."""
+        """Give slots back.
+
+        Those that come free in one turn of the event loop are handed on together, so that samples
+        of one prefix that wait for them go to the engine in one call.
+        """
         self._used -= count
-        self._serve()
+        if self._waiting and not self._serving:
+            self._serving = True
+            asyncio.get_running_loop().call_soon(self._serve)
 
     async def vacancy(self) -> None:
         """Wait until a slot is free that no open problem wants, and verifiers are not behind."""
@@ -124,13 +136,14 @@ class Slots:
             self.resize(self._limit + 1)
             self._recover_later()
 
-    def _take(self, most: int) -> int:
-        taken = min(most, self._limit - self._used)
-        self._used += taken
-        return taken
-
     def _serve(self) -> None:
+        self._serving = False
         while self._waiting and self._used < self._limit:
             _, _, most, turn = heapq.heappop(self._waiting)
             if not turn.done():
-                turn.set_result(self._take(most))
+                turn.set_result(self._give(most))
+
+    def _give(self, most: int) -> int:
+        given = min(most, self._limit - self._used)
+        self._used += given
+        return given
