@@ -73,6 +73,10 @@ class StoredCallLog:
 
     def load(self, problem_id: str) -> Calls:
         """The calls of one problem, read from the file the first time."""
+        known = self._problems.get(problem_id)
+        return self._read(problem_id) if known is None else known
+
+    def _read(self, problem_id: str) -> Calls:
         with self._loading:
             if problem_id not in self._problems:
                 unread = not self.at_hand(problem_id)
