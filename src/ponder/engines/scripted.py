@@ -6,6 +6,8 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import lru_cache, partial
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from ponder.engines.base import Capabilities
@@ -74,43 +76,41 @@ class ScriptedEngine:
     ) -> AsyncGenerator[Completion, None]:
         """Play one sample a seed, each after its latency; see `Engine.generate`."""
         self.calls += len(seeds)
-        ended: asyncio.Queue[Completion | None] = asyncio.Queue()
-        tasks = [
-            asyncio.create_task(self._play(prefix, sampling, seed, index, ended))
-            for index, seed in enumerate(seeds)
+        self.running += len(seeds)
+        self.most_running = max(self.most_running, self.running)
+        ended: asyncio.Queue[int] = asyncio.Queue()
+        timers = [
+            self._when(prefix, seed)(ended.put_nowait, index) for index, seed in enumerate(seeds)
         ]
+        left = len(seeds)
         try:
-            for _ in tasks:
-                completion = await ended.get()
+            while left:
+                index = await ended.get()
+                left -= 1
+                self.running -= 1
+                completion = self._play(prefix, sampling, seeds[index], index)
                 if completion is not None:
                     yield completion
         finally:
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            self.running -= left
+            for timer in timers:
+                timer.cancel()
 
     async def aclose(self) -> None:
         """Note that it was closed."""
         self.closed = True
 
-    async def _play(
-        self,
-        prefix: Prefix,
-        sampling: Sampling,
-        seed: int,
-        index: int,
-        ended: asyncio.Queue[Completion | None],
-    ) -> None:
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            await asyncio.sleep(self._latency(prefix, seed) if self._latency else 0)
-        finally:
-            self.running -= 1
+    def _when(self, prefix: Prefix, seed: int) -> Callable[..., asyncio.Handle]:
+        """The event loop's call after the sample's latency."""
+        loop = asyncio.get_running_loop()
+        if self._latency is None:
+            return loop.call_soon
+        return partial(loop.call_later, self._latency(prefix, seed))
+
+    def _play(self, prefix: Prefix, sampling: Sampling, seed: int, index: int) -> Completion | None:
         said = self._script(prefix, seed)
         reply = Reply(said) if isinstance(said, str) else said
-        ended.put_nowait(None if reply.drops else self._completion(prefix, sampling, reply, index))
+        return None if reply.drops else self._completion(prefix, sampling, reply, index)
 
     def _completion(
         self, prefix: Prefix, sampling: Sampling, reply: Reply, index: int
@@ -127,9 +127,6 @@ class ScriptedEngine:
         retokenised = any(step.tokenizer not in (None, own) for step in prefix.steps)
         if own is None:
             return Completion(index, text, how, retokenised=retokenised)
-        ends = [0]
-        for token in tokens:
-            ends.append(ends[-1] + len(token))
         return Completion(
             index,
             text,
@@ -138,7 +135,7 @@ class ScriptedEngine:
             token_ids=tuple(zlib.crc32(token.encode()) for token in tokens),
             tokenizer=TOKENIZER,
             logprobs=(reply.logprob,) * len(tokens),
-            offsets=tuple(ends[1:]),
+            offsets=tuple(accumulate(map(len, tokens))),
             retokenised=retokenised,
         )
 
@@ -148,14 +145,15 @@ def _until_separator(text: str, separator: str | None) -> tuple[str, Ended]:
     end = first_end(text, separator)
     if end is None:
         return text, "eos"
-    at = 0
-    for token in tokens_of(text):
-        at += len(token)
-        if at >= end:
-            break
-    return text[:at], "separator"
+    ends = accumulate(map(len, tokens_of(text)))
+    return text[: next(at for at in ends if at >= end)], "separator"
 
 
 def _prompt_tokens(prefix: Prefix) -> int:
-    asked = sum(len(tokens_of(message.content)) for message in prefix.messages)
-    return asked + sum(len(tokens_of(step.text)) for step in prefix.steps)
+    asked = sum(_count(message.content) for message in prefix.messages)
+    return asked + sum(_count(step.text) for step in prefix.steps)
+
+
+@lru_cache(maxsize=4096)
+def _count(text: str) -> int:
+    return len(tokens_of(text))
