@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.errors import UsageError
-from ponder.evals.compare import Method, compare
+from ponder.evals.compare import Comparison, Method, compare
 from ponder.evals.intervals import paired_difference
 from ponder.evals.repeats import repeats
 from ponder.evals.significance import detectable, holm, mcnemar, sign_flip
+from ponder.report.views import loaded
 from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
 
 small = st.lists(st.sampled_from((-1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0)), min_size=1, max_size=8)
@@ -101,7 +102,7 @@ def test_pairs_are_of_common_problems_and_adjusted_together() -> None:
 
 
 def test_what_cannot_be_compared_is_said() -> None:
-    with pytest.raises(UsageError, match="needs two runs"):
+    with pytest.raises(UsageError, match="needs two methods"):
         compare([method("a", [1.0])])
     with pytest.raises(UsageError, match="a and b have no problem in common"):
         compare([method("a", [1.0]), method("b", [1.0], first=1)])
@@ -201,9 +202,73 @@ def test_the_command_compares_runs_and_their_repetitions(
     assert status == 2
     assert "search, which has one N, 4: run it again for N = 2" in line
     status, line = failing(capsys, "compare", tmp_path / "sampled")
-    assert (status, "needs two runs" in line) == (2, True)
+    assert (status, "needs two methods" in line) == (2, True)
     status, line = failing(capsys, *words, "--selector", "best")
     assert "unknown selector 'best'" in line
+
+
+def test_one_run_is_compared_with_itself_under_other_selectors_and_scores(
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "sampled"
+    played = ["run", *PLAY, "--dataset", data, "--verifier", "tests.playing:judged", "--n", 8]
+    assert ponder(*played, "-o", run) == 0
+    assert ponder("score", run, "--verifier", "random", "--name", "chance") == 0
+    capsys.readouterr()
+
+    def compared(*words: object) -> Comparison:
+        assert ponder("compare", *words, "--json") == 0
+        found: Comparison = json.loads(capsys.readouterr().out)
+        return found
+
+    two = ["--selector", "oracle", "--selector", "majority"]
+    selected = compared(run, *two)
+    assert compared(run, run, *two) == selected
+    assert [own["name"] for own in selected["methods"]] == ["oracle", "majority"]
+    assert [own["accuracy"] for own in selected["methods"]] == [
+        loaded([run])[0].view.summary.curves[own][8].accuracy for own in ("oracle", "majority")
+    ]
+    (pair,) = selected["pairs"]
+    assert (pair["n_problems"], pair["mcnemar"] is None) == (6, False)
+
+    scores = ["--score", "function", "--score", "chance"]
+    ranked = compared(run, "--selector", "best_of_n", *scores)
+    assert [own["name"] for own in ranked["methods"]] == ["function", "chance"]
+    assert [own["accuracy"] for own in ranked["methods"]] == [
+        loaded([run], score=score)[0].view.summary.curves["best_of_n"][8].accuracy
+        for score in ("function", "chance")
+    ]
+    both = compared(run, *two, *scores)
+    assert [own["name"] for own in both["methods"]] == ["oracle, function", "majority, chance"]
+    status, line = failing(capsys, "compare", run, run, run, *two)
+    assert (status, "`--selector` is given 2 times for 3 methods" in line) == (2, True)
+
+
+def test_other_runs_beside_one_that_is_named_twice(
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    played = ["run", *PLAY, "--dataset", data, "--verifier", "tests.playing:judged", "--n", 2]
+    for name in ("a", "b"):
+        assert (
+            ponder(
+                *played,
+                "--set",
+                f"sampling.top_p={0.8 if name == 'a' else 1}",
+                "-o",
+                tmp_path / name,
+            )
+            == 0
+        )
+    capsys.readouterr()
+    a, b = tmp_path / "a", tmp_path / "b"
+    words = [word for own in ("oracle", "majority", "majority") for word in ("--selector", own)]
+    assert ponder("compare", a, b, a, *words, "--json") == 0
+    names = [own["name"] for own in json.loads(capsys.readouterr().out)["methods"]]
+    assert names == ["a, oracle", "b", "a, majority"]
 
 
 def test_several_seeds_are_reported_with_their_spread(

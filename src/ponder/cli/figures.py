@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ponder.cli.compare import methods_of
+from ponder.cli.methods import Chosen, methods_of
 from ponder.errors import UsageError
 from ponder.evals.compare import Method
 from ponder.report.plots.pairs import selector_methods
@@ -50,4 +50,5 @@ def _greedy(label: str, folder: Path, word: str) -> LoadedRun:
 def _methods(found: Sequence[LoadedRun]) -> list[Method]:
     if len(found) == 1:
         return selector_methods(found[0])
-    return [Method.of(own.name, own.selector, own.runs) for own in methods_of(found)]
+    methods = methods_of([Chosen.own(run) for run in found])
+    return [Method.of(own.name, own.selector, own.runs) for own in methods]

@@ -111,7 +111,9 @@ def compare(methods: Sequence[Method]) -> Comparison:
     Raises UsageError for fewer than two methods, or two without a common problem.
     """
     if len(methods) < 2:
-        raise UsageError("a comparison needs two runs: `ponder compare A B`")
+        raise UsageError(
+            "a comparison needs two methods: `ponder compare A B`, or one run and two `--selector`"
+        )
     pairs = pair_results(list(combinations(methods, 2)))
     return {"schema": 1, "methods": [_result(method) for method in methods], "pairs": pairs}
 

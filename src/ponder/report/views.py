@@ -195,11 +195,11 @@ def _readable(value: object) -> str:
 def loaded(folders: Sequence[Path], **options: object) -> list[LoadedRun]:
     """Every run in the folders, named so that they can be told apart."""
     paths = [path for folder in folders for path in find_runs(folder)]
-    names = _names(paths)
+    names = short_names(paths)
     return [load_run(path, name, **options) for path, name in zip(paths, names, strict=True)]  # type: ignore[arg-type]
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def short_names(paths: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that differ from each other."""
     for parts in range(1, max((len(path.resolve().parts) for path in paths), default=0)):
         names = ["/".join(path.resolve().parts[-parts:]) for path in paths]

@@ -1,0 +1,119 @@
+"""The methods that `ponder compare` compares: runs, each with its own selector and scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ponder.errors import UsageError
+from ponder.evals.cost_curves import Named
+from ponder.evals.expectations import EXPECTATIONS
+from ponder.evals.repeats import repeats
+from ponder.report.view import SELECTOR_LABELS
+from ponder.report.views import LoadedRun, find_runs, load_run, short_names
+
+
+class Asked(NamedTuple):
+    """One of the command's runs, or folders of them, and how to choose among its samples."""
+
+    folder: Path
+    selector: str | None
+    """None: each run's own."""
+    score: str | None
+    """None: the scores that each run ranks by."""
+
+
+class Chosen(NamedTuple):
+    """One run and how answers are chosen in it."""
+
+    run: LoadedRun
+    selector: str
+    score: str | None
+
+    @classmethod
+    def own(cls, run: LoadedRun) -> Chosen:
+        """By the run's own selector and scores."""
+        return cls(run, run.view.selector, None)
+
+
+def asked_of(
+    folders: Sequence[Path], selectors: Sequence[str], scores: Sequence[str]
+) -> list[Asked]:
+    """The words of the command side by side: what is given once holds for all.
+
+    Raises UsageError for an unknown selector, or where not every one is given once or as often as
+    the others.
+    """
+    for selector in selectors:
+        if selector not in EXPECTATIONS:
+            raise UsageError(f"unknown selector {selector!r}: use one of {', '.join(EXPECTATIONS)}")
+    given = {"RUN": folders, "`--selector`": selectors, "`--score`": scores}
+    many = max(map(len, given.values()))
+    for word, values in given.items():
+        if len(values) not in (0, 1, many):
+            raise UsageError(
+                f"{word} is given {len(values)} times for {many} methods: give it once, which "
+                "holds for all, or once a method"
+            )
+    return [
+        Asked(
+            folders[place % len(folders)],
+            selectors[place % len(selectors)] if selectors else None,
+            scores[place % len(scores)] if scores else None,
+        )
+        for place in range(many)
+    ]
+
+
+def chosen_runs(asked: Sequence[Asked], options: Mapping[str, object]) -> list[Chosen]:
+    """The runs in the folders, each once a selector and score; a run is read once a score."""
+    wanted = dict.fromkeys(
+        Asked(path, selector, score)
+        for folder, selector, score in asked
+        for path in find_runs(folder)
+    )
+    paths = list(dict.fromkeys(own.folder for own in wanted))
+    names = dict(zip(paths, short_names(paths), strict=True))
+    runs = {
+        (path, score): load_run(path, names[path], score=score, **options)  # type: ignore[arg-type]
+        for path, score in dict.fromkeys((own.folder, own.score) for own in wanted)
+    }
+    found = [(runs[own.folder, own.score], own) for own in wanted]
+    return [Chosen(run, own.selector or run.view.selector, own.score) for run, own in found]
+
+
+def methods_of(chosen: Sequence[Chosen]) -> list[Named]:
+    """One method a group of runs that differ by their seed alone, named after its first run.
+
+    Methods of one run are named after their selectors, or scores, or both; the run's name goes
+    before where there are others.
+    """
+    keys = [{**own.run.study, "chosen by": (own.selector, own.score)} for own in chosen]
+    groups = [[chosen[place] for place in places] for places in repeats(keys)]
+    names = _names([group[0] for group in groups])
+    return [
+        Named(name, group[0].selector, [own.run.measured for own in group])
+        for name, group in zip(names, groups, strict=True)
+    ]
+
+
+def _names(firsts: Sequence[Chosen]) -> list[str]:
+    runs = Counter(own.run.view.name for own in firsts)
+    return [
+        _in_full(own, firsts, named=len(runs) > 1)
+        if runs[own.run.view.name] > 1
+        else own.run.view.name
+        for own in firsts
+    ]
+
+
+def _in_full(own: Chosen, firsts: Sequence[Chosen], *, named: bool) -> str:
+    same = [other for other in firsts if other.run.view.name == own.run.view.name]
+    words = [own.run.view.name] if named else []
+    if len({other.selector for other in same}) > 1:
+        words.append(SELECTOR_LABELS.get(own.selector, own.selector))
+    if own.score is not None and len({other.score for other in same}) > 1:
+        words.append(own.score)
+    return ", ".join(words)
