@@ -179,7 +179,7 @@ def test_the_report_at_chosen_n_by_level_and_at_prices(
     assert "the data set tells no subject" in shown
     assert "mean cost of a problem" in shown
     assert ponder(*words, "--by", "level") == 0
-    assert "level   problems" in capsys.readouterr().out
+    assert "level   method" in capsys.readouterr().out
     status, line = failing(capsys, "report", run, "--n", "8")
     assert (status, "N must be 1 to 4, the samples of a problem, got 8" in line) == (2, True)
     status, line = failing(capsys, "report", run, "--n", "many")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,8 @@ from ponder.evals.repeats import seed_spreads
 from ponder.evals.summary import join, summarise
 from ponder.report.escape import visible
 from ponder.report.page import write_page
-from ponder.report.parts_table import beside_curves
+from ponder.report.parts import By
+from ponder.report.parts_table import beside_curves, part_table
 from ponder.report.plots.writing import write_figures
 from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
 from ponder.report.view import method_row
@@ -36,9 +37,7 @@ def report(
     aggregation: HowAggregated = None,
     grades: WhoseGrades = None,
     n: Annotated[str | None, typer.Option(help="Only these N: 3,6.")] = None,
-    by: Annotated[
-        Literal["level", "subject"] | None, typer.Option(help="A table of each apart.")
-    ] = None,
+    by: Annotated[By | None, typer.Option(help="A table of each apart.")] = None,
     price: Price = None,
     figures: Annotated[
         Path | None, typer.Option(help="Write figures for papers, SVG and PNG, to this folder.")
@@ -121,17 +120,19 @@ def _refined_line(run: LoadedRun) -> str:
     )
 
 
-def show_tables(found: Sequence[LoadedRun], title: str = "", by: str | None = None) -> None:
+def show_tables(found: Sequence[LoadedRun], title: str = "", by: By | None = None) -> None:
     """One run's curves and what they cost, or several runs side by side."""
     console = output()
     if len(found) == 1:
         console.print(run_report(found[0].view))
-        console.print(beside_curves(found[0].view, by))
+        console.print(beside_curves(found[0].view))
     else:
         console.print(method_table([method_row(run.view) for run in found], title))
         console.print(warning_lines([run.view for run in found]))
         groups = seed_spreads([run.measured for run in found], [run.study for run in found])
         console.print(repeat_lines(groups, [run.view for run in found]))
+    if by is not None:
+        console.print(part_table([run.view for run in found], by))
     for run in found:
         if run.view.strategy == SelfRefine.name:
             console.print(_refined_line(run), markup=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from ponder.errors import UsageError
 from ponder.report import fragments
 from ponder.report.escape import script_json
 from ponder.report.figures import figure, legend
+from ponder.report.parts_fragment import part_tables
 from ponder.report.payload import Column, columns, index, problem, problem_ids
 from ponder.report.series import baselines, series
 from ponder.report.view import RunView
@@ -47,7 +48,7 @@ def render_page(
         warnings=fragments.warning_list(runs),
         comparison=fragments.comparison(runs),
         figures=_figures(runs),
-        numbers=fragments.numbers(runs),
+        numbers=fragments.numbers(runs) + part_tables(runs),
         provenance=fragments.provenance(runs, provenance or {}),
         index=script_json(index(page, ids)),
         data=_data(page, ids),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ponder.report.escape import visible
+from ponder.report.parts import By, part_rows
 from ponder.report.table import headed
 from ponder.report.view import SELECTOR_LABELS, CostPoint, Part, RunView, Summary
 from ponder.report.wording import count, interval, share
@@ -16,18 +17,16 @@ from ponder.report.wording import count, interval, share
 _COSTS = ("samples", "generated", "all tokens", "FLOPs", "seconds", "money")
 
 
-def beside_curves(run: RunView, by: str | None = None) -> RenderableType:
-    """The tables that a run has something for; `by` is level or subject."""
-    return Group(*_tables(run.summary, by))
+def beside_curves(run: RunView) -> RenderableType:
+    """The tables that a run has something for."""
+    return Group(*_tables(run.summary))
 
 
-def _tables(summary: Summary, by: str | None) -> Iterator[RenderableType]:
+def _tables(summary: Summary) -> Iterator[RenderableType]:
     if summary.costs:
         yield cost_table(summary.costs)
     if summary.subtrees is not None:
         yield _subtree_table(summary.subtrees)
-    if by is not None:
-        yield _part_table(by, summary.levels if by == "level" else summary.subjects)
 
 
 def cost_table(costs: Mapping[int, CostPoint]) -> Table:
@@ -66,22 +65,17 @@ def _subtree_table(cut: Part) -> Table:
     return table
 
 
-def _part_table(name: str, parts: Mapping[str, Part]) -> RenderableType:
-    """Accuracy with its interval at the largest N, a row a level or subject."""
-    if not parts:
-        return Text(f"the data set tells no {name}")
-    selectors = list(next(iter(parts.values())).curves)
-    heads = (name, "problems", *(SELECTOR_LABELS.get(own, own) for own in selectors))
-    table = headed("", heads)
-    for label, part in parts.items():
-        cells = (_at_largest(part, selector) for selector in selectors)
-        table.add_row(visible(label), str(part.n_problems), *cells)
+def part_table(runs: Sequence[RunView], by: By) -> RenderableType:
+    """Accuracy with its interval at the largest N: the methods side by side in each part."""
+    rows = part_rows(runs, by)
+    if not rows:
+        return Text(f"the data set tells no {by}")
+    table = headed("", (by, "method", "problems", "N", "accuracy", "95 % interval"))
+    table.columns[1].justify = "left"
+    for place, row in enumerate(rows):
+        first = place == 0 or rows[place - 1].part != row.part
+        last = place == len(rows) - 1 or rows[place + 1].part != row.part
+        named = (visible(row.part) if first else "", visible(row.method), str(row.problems))
+        found = (share(row.point.accuracy), interval(row.point.ci_low, row.point.ci_high))
+        table.add_row(*named, str(row.n), *found, end_section=last)
     return table
-
-
-def _at_largest(part: Part, selector: str) -> str:
-    curve = part.curves[selector]
-    if not curve:
-        return "-"
-    point = curve[max(curve)]
-    return f"{share(point.accuracy)} ({interval(point.ci_low, point.ci_high)})"
