@@ -11,6 +11,7 @@ import pytest
 
 from ponder.engines.openai import OpenAIEngine
 from ponder.errors import EngineError, UsageError
+from ponder.recipes.recipe import Host
 from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step, Usage
 from tests.contracts.engine_contract import CONTRACT, Check
 from tests.fake_openai import END, HEADER, TURN, FakeServer, serving, story
@@ -326,6 +327,20 @@ async def test_no_more_requests_at_once_than_allowed() -> None:
         async for _ in engine.generate(PROBLEM, WHOLE, range(6)):
             most = max(most, fake.running)
     assert most <= 2
+
+
+@pytest.mark.parametrize(("share", "renderings"), [(True, 1), (False, 3)])
+async def test_a_conversation_is_tokenised_once_unless_that_is_switched_off(
+    share: bool, renderings: int
+) -> None:
+    """As a recipe says it: `host.share`."""
+    fake = FakeServer()
+    host = Host(base_url=fake.url, share=share)
+    async with engine_of(fake, openings_kept=host.openings_kept) as engine:
+        for seed in range(3):
+            await drawn(engine, PROBLEM, WHOLE, seed)
+        tokenised = [body for path, body in fake.requests if path == "/tokenize"]
+    assert len(tokenised) == renderings
 
 
 def contents(folder: Path) -> str:

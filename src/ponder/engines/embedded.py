@@ -13,12 +13,10 @@ from ponder.backends.models import silent
 from ponder.backends.openvino_messages import Draw, Drawn, Settings
 from ponder.backends.openvino_process import OpenVinoProcess
 from ponder.engines.base import Capabilities
+from ponder.engines.openings import KEPT, Openings
 from ponder.engines.prefix_ids import PrefixIds, Rendered, prefix_ids
 from ponder.errors import EngineError, MissingExtraError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Usage
-
-_RENDERED_KEPT = 1024
-"""Conversations whose rendered form is kept."""
 
 
 class EmbeddedEngine:
@@ -32,10 +30,12 @@ class EmbeddedEngine:
     `Usage.cached` is computed by the cache's own rule, see `ponder.backends.prefix_ledger`.
     """
 
-    def __init__(self, process: OpenVinoProcess, capabilities: Capabilities) -> None:
+    def __init__(
+        self, process: OpenVinoProcess, capabilities: Capabilities, openings_kept: int = KEPT
+    ) -> None:
         self._process = process
         self._capabilities = capabilities
-        self._rendered: dict[tuple[Message, ...], asyncio.Task[Rendered]] = {}
+        self._openings = Openings(self._render, openings_kept)
 
     @classmethod
     async def open(
@@ -47,15 +47,16 @@ class EmbeddedEngine:
         cache_tokens: int | None = None,
         threads: int | None = None,
         reproducible: bool = False,
+        openings_kept: int = KEPT,
         announce: Callable[[str], None] = silent,
     ) -> EmbeddedEngine:
         """Load a GGUF file or a folder with an exported OpenVINO model; None: the default model.
 
         `slots` samples run at once and share a key-value cache of `cache_gb` gigabytes, or of
         `cache_tokens` if given. `reproducible` computes in full precision, where a sample is
-        less affected by what runs beside it, at about 1.7 times the time. `announce` is told,
-        in one line each, of work that takes long: fetching and converting. Raises UsageError,
-        MissingExtraError or EngineError.
+        less affected by what runs beside it, at about 1.7 times the time. `openings_kept` is how
+        many conversations stay rendered. `announce` is told, in one line each, of work that takes
+        long: fetching and converting. Raises UsageError, MissingExtraError or EngineError.
         """
         _check(slots, cache_gb, cache_tokens, threads)
         if find_spec("openvino_genai") is None:
@@ -77,7 +78,8 @@ class EmbeddedEngine:
         except BaseException:
             await process.aclose()
             raise
-        return cls(process, _capabilities(found, opened.tokenizer, slots, reproducible))
+        known = _capabilities(found, opened.tokenizer, slots, reproducible)
+        return cls(process, known, openings_kept)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -105,17 +107,7 @@ class EmbeddedEngine:
 
     async def render(self, messages: Sequence[Message]) -> Rendered:
         """The conversation by the model's template, as text and ids."""
-        turns = tuple(messages)
-        if turns not in self._rendered:
-            if len(self._rendered) >= _RENDERED_KEPT:
-                del self._rendered[next(iter(self._rendered))]
-            self._rendered[turns] = asyncio.create_task(self._render(turns))
-        rendering = self._rendered[turns]
-        try:
-            return await asyncio.shield(rendering)
-        except EngineError:
-            self._rendered.pop(turns, None)
-            raise
+        return await self._openings.of(tuple(messages))
 
     async def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, nothing added."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ponder.budget import Budget
+from ponder.engines.openings import KEPT
 from ponder.errors import UsageError
 from ponder.recipes.costing import ModelSize, Prices
 from ponder.recipes.vllm import VllmHost, VllmStudy
@@ -125,13 +126,19 @@ class Host(_Table):
     timeout: Annotated[float, Field(gt=0)] = 120.0
     """Seconds without an answer after which a request fails."""
     share: bool = True
-    """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
+    """Equal prefixes are scored once and drawn from in one call, and a conversation is tokenised
+    once; off, to measure what it saves."""
     chat_template: str | None = None
     """A Jinja template, or a file of one, for a server that does not tell its own."""
     prices: Annotated[Prices, Field(exclude_if=Prices().__eq__)] = Prices()
     """For a million tokens: `{prompt = 0.15, generated = 0.6}`."""
     vllm: Annotated[VllmHost, Field(exclude_if=VllmHost().__eq__)] = VllmHost()
     """Of the engine `vllm`."""
+
+    @property
+    def openings_kept(self) -> int:
+        """Conversations that an engine keeps rendered."""
+        return KEPT if self.share else 0
 
 
 class Recipe(_Table):

@@ -144,6 +144,7 @@ async def open_engine(
         slots=host.slots or 64,
         cache_gb=host.cache_gb,
         threads=host.threads,
+        openings_kept=host.openings_kept,
         announce=announce,
     )
 
@@ -161,6 +162,7 @@ async def _open_openai(study: Study, host: Host, on_busy: Callable[[], None] | N
         timeout=host.timeout,
         chat_template=host.chat_template,
         cache_folder=cache_folder(),
+        openings_kept=host.openings_kept,
         on_busy=on_busy,
     )
 

@@ -42,7 +42,7 @@ def vllm_options(recipe: Recipe) -> VllmOptions:
     """The options that a recipe asks for; raises UsageError, also where a GPU's memory is short."""
     study, host = recipe.study, recipe.host
     chosen = {**study.vllm.model_dump(), **host.vllm.model_dump()}
-    options = VllmOptions(**chosen, slots=host.slots)
+    options = VllmOptions(**chosen, slots=host.slots, openings_kept=host.openings_kept)
     check_memory(options, study)
     return options
 

@@ -65,10 +65,9 @@ class Drawing:
         """A sample was refused because the time was over."""
         self.shared = 0
         """Samples that joined the call of an equal prefix."""
-        self.conversations: Counter[tuple[Message, ...]] = Counter()
-        """Calls of the engine, by the conversation that they continue."""
         self.running = 0
         """Samples that the engine was asked for and has not ended."""
+        self._conversations: Counter[tuple[Message, ...]] = Counter()
         self._problem = problem
         self._engine = engine
         self._log = log
@@ -103,6 +102,11 @@ class Drawing:
     def overdue(self) -> bool:
         """The budget's seconds are over."""
         return self._deadline is not None and self._options.clock() >= self._deadline
+
+    @property
+    def repeated(self) -> int:
+        """Calls of the engine that went on with a conversation which it had been given before."""
+        return sum(calls - 1 for calls in self._conversations.values())
 
     def open(
         self, lane: Lane | None, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
@@ -230,7 +234,7 @@ class Drawing:
         """One call of the engine; a sample leaves `waiting` when it has ended."""
         draws = list(waiting.values())
         self.running += len(draws)
-        self.conversations[draws[0].prefix.messages] += 1
+        self._conversations[draws[0].prefix.messages] += 1
         seeds = [draw.seed for draw in draws]
         reason = "the engine ended without this sample"
         try:

@@ -22,7 +22,8 @@ class SessionOptions:
     failures_from_log: bool = False
     """A replay answers recorded failures too; a resumed run tries them again."""
     share: bool = True
-    """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves."""
+    """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves.
+    The engine then keeps no rendered conversation either: see `Host.openings_kept`."""
     rank: int = 0
     """The problem's number: lower ranks are served first."""
     clock: Callable[[], float] = time.monotonic

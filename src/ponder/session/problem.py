@@ -176,7 +176,7 @@ class ProblemSession:
                 samples=finish.n - len(samples) if finish.settled else 0,
                 scores=self._scoring.shared,
                 prefixes=self._drawing.shared,
-                prompts=sum(calls - 1 for calls in self._drawing.conversations.values()),
+                prompts=self._drawing.repeated if self._options.share else 0,
             ),
         )
 

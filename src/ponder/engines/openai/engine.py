@@ -18,6 +18,7 @@ from ponder.engines.openai.probes import abilities_of
 from ponder.engines.openai.reader import Reader
 from ponder.engines.openai.requests import Prompt, request_body
 from ponder.engines.openai.ways import Way
+from ponder.engines.openings import KEPT
 from ponder.errors import EngineError, PonderError, UsageError
 from ponder.types import Completion, Prefix, Sampling, Usage
 
@@ -40,6 +41,7 @@ class OpenAIEngine:
         chat_template: str | None = None,
         concurrency: int = 32,
         seeded: bool = True,
+        openings_kept: int = KEPT,
     ) -> None:
         self.http = http
         """Its `on_busy` is called whenever the server has too much to do."""
@@ -50,7 +52,7 @@ class OpenAIEngine:
         self._places = asyncio.Semaphore(concurrency)
         self._identity = f"openai:{model}#{digest(abilities.facts, abilities.mode, chat_template)}"
         way = Way(abilities.mode, abilities.rendering, abilities.tokenizer)
-        self._prompts = way.prompts(http, model, chat_template)
+        self._prompts = way.prompts(http, model, chat_template, openings_kept)
 
     @classmethod
     async def open(
@@ -64,13 +66,15 @@ class OpenAIEngine:
         cache_folder: Path | None = None,
         chat_template: str | None = None,
         seeded: bool = True,
+        openings_kept: int = KEPT,
         on_busy: Callable[[], None] | None = None,
     ) -> OpenAIEngine:
         """Connect, and find out what the server can do unless `cache_folder` has it.
 
         `base_url` is as for OpenAI's own clients; `/v1` is added to a bare host. `concurrency` is
         the most requests at once, `timeout` the longest silence in seconds, `chat_template` a
-        Jinja text or file for servers that do not render one. Raises UsageError for a value that
+        Jinja text or file for servers that do not render one, `openings_kept` how many
+        conversations stay rendered. Raises UsageError for a value that
         cannot be used, EngineError when the server cannot be reached or answers nothing.
         """
         if concurrency < 1:
@@ -87,6 +91,7 @@ class OpenAIEngine:
                 chat_template=chat_template,
                 concurrency=concurrency,
                 seeded=seeded,
+                openings_kept=openings_kept,
             )
         except BaseException:
             await http.aclose()

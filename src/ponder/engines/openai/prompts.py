@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from ponder.engines.openai.requests import Prompt
-from ponder.engines.openai.templates import Opening, Template, Tokenizer
+from ponder.engines.openai.templates import Template, Tokenizer
+from ponder.engines.openings import Openings
 from ponder.engines.prefix_ids import has_foreign_ids, prefix_ids
-from ponder.types import Message, Prefix
-
-REMEMBERED = 1024
-"""Conversations that are kept rendered: a problem is rendered once, not once a step."""
+from ponder.types import Prefix
 
 
 class Prompts(Protocol):
@@ -34,8 +32,8 @@ class ChatPrompts:
 class TextPrompts:
     """Text: the conversation rendered by a template, then the steps' text."""
 
-    def __init__(self, template: Template) -> None:
-        self._openings = _Openings(template)
+    def __init__(self, template: Template, openings_kept: int) -> None:
+        self._openings = Openings(template.opening, openings_kept)
 
     async def render(self, prefix: Prefix) -> Prompt:
         """The server tokenises the whole of it."""
@@ -48,8 +46,10 @@ class TextPrompts:
 class IdPrompts:
     """Token ids: those that the server itself drew stay as they are."""
 
-    def __init__(self, template: Template, tokenizer: Tokenizer, fingerprint: str) -> None:
-        self._openings = _Openings(template)
+    def __init__(
+        self, template: Template, tokenizer: Tokenizer, fingerprint: str, openings_kept: int
+    ) -> None:
+        self._openings = Openings(template.opening, openings_kept)
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
 
@@ -60,19 +60,3 @@ class IdPrompts:
             opening = await self._tokenizer.ids(opening, opening=True)
         found = await prefix_ids(opening, prefix, self._fingerprint, self._tokenizer.ids)
         return Prompt.of_ids(found.ids, retokenised=found.retokenised)
-
-
-class _Openings:
-    """Rendered conversations, the last ones kept."""
-
-    def __init__(self, template: Template) -> None:
-        self._template = template
-        self._known: dict[tuple[Message, ...], Opening] = {}
-
-    async def of(self, messages: tuple[Message, ...]) -> Opening:
-        if messages not in self._known:
-            opening = await self._template.opening(messages)
-            while len(self._known) >= REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[messages] = opening
-        return self._known[messages]

@@ -14,6 +14,7 @@ from ponder.engines.openai.templates import (
     Tokenizer,
     VllmTemplate,
 )
+from ponder.engines.openings import KEPT
 
 
 class Way(NamedTuple):
@@ -24,14 +25,17 @@ class Way(NamedTuple):
     tokenizer: str | None = None
     """Fingerprint, in mode `ids`."""
 
-    def prompts(self, http: HttpClient, model: str, given: str | None) -> Prompts:
+    def prompts(
+        self, http: HttpClient, model: str, given: str | None, openings_kept: int = KEPT
+    ) -> Prompts:
         """What renders prefixes this way; `given` is the caller's own template."""
         if self.mode == "chat":
             return ChatPrompts()
         template = _template(self.rendering, http, model, given)
         if self.mode == "text":
-            return TextPrompts(template)
-        return IdPrompts(template, Tokenizer(http, model), self.tokenizer or "")
+            return TextPrompts(template, openings_kept)
+        tokenizer = Tokenizer(http, model)
+        return IdPrompts(template, tokenizer, self.tokenizer or "", openings_kept)
 
 
 def ways(given: str | None) -> list[Way]:

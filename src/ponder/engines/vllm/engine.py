@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import lru_cache
 from itertools import count
 from typing import Any
 from zlib import crc32
@@ -14,6 +13,7 @@ from ponder.backends.drafting import Draft, Ending
 from ponder.backends.models import silent
 from ponder.engines.base import Capabilities
 from ponder.engines.merging import merged
+from ponder.engines.openings import KEPT, Openings
 from ponder.engines.prefix_ids import Rendered, prefix_ids
 from ponder.engines.vllm.loading import check_installed, end, load
 from ponder.engines.vllm.model import LoadedModel, describe
@@ -22,9 +22,6 @@ from ponder.engines.vllm.sample import Following, Prompt, parameters
 from ponder.engines.vllm.stops import SeparatorTokens
 from ponder.errors import EngineError, PonderError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Usage
-
-_RENDERED_KEPT = 1024
-"""Conversations whose token ids are kept."""
 
 
 class VllmEngine:
@@ -35,7 +32,7 @@ class VllmEngine:
     is scheduled, so their prompt is computed once, but for the tokens after its last whole block.
     """
 
-    def __init__(self, llm: Any, model: LoadedModel) -> None:
+    def __init__(self, llm: Any, model: LoadedModel, openings_kept: int = KEPT) -> None:
         self.overdrawn = 0
         """Tokens that vLLM drew beyond the ends of samples: it learns of an end that lies over
         two tokens after the fact. They are in no `Usage`."""
@@ -43,7 +40,7 @@ class VllmEngine:
         self._model = model
         self._numbers = count()
         self._separators = SeparatorTokens(model.text.vocabulary)
-        self._opening = lru_cache(_RENDERED_KEPT)(self._rendered)
+        self._openings = Openings(self._rendered, openings_kept)
 
     @classmethod
     async def open(
@@ -63,7 +60,8 @@ class VllmEngine:
         announce(f"loading {model} into vLLM, which takes a minute or more")
         llm = await asyncio.to_thread(load, model, options)
         try:
-            return cls(llm, await asyncio.to_thread(describe, llm, model, options))
+            known = await asyncio.to_thread(describe, llm, model, options)
+            return cls(llm, known, options.openings_kept)
         except BaseException:
             await asyncio.to_thread(end, llm)
             raise
@@ -94,7 +92,7 @@ class VllmEngine:
 
     async def render(self, messages: Sequence[Message]) -> Rendered:
         """The conversation by the model's template, as text and ids."""
-        return self._opening(tuple(messages))
+        return await self._openings.of(tuple(messages))
 
     async def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, nothing added."""
@@ -121,7 +119,7 @@ class VllmEngine:
             llm.output_handler.cancel()
         await asyncio.to_thread(end, llm)
 
-    def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
+    async def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
         text = self._model.text.render(messages)
         return Rendered(text, self._model.text.encode(text))
 
@@ -130,7 +128,7 @@ class VllmEngine:
         if self._llm is None:
             raise EngineError("the engine is closed")
         vocabulary, fingerprint = self._model.text.vocabulary, self.capabilities.tokenizer
-        opening = self._opening(prefix.messages).ids
+        opening = (await self._openings.of(prefix.messages)).ids
         ids, start, retokenised = await prefix_ids(opening, prefix, fingerprint, self.encode)
         vocabulary.check(ids)
         ending = Ending.of(sampling, self._model.end_ids).after(len(ids), self._model.room)

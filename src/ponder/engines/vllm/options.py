@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ponder.engines.openings import KEPT
 from ponder.errors import UsageError
 
 CPU_BLOCK = 32
@@ -35,6 +36,8 @@ class VllmOptions:
     """Sequences that each copy runs at once at most; None: vLLM's default."""
     eager: bool = False
     """Skip compiling: loads faster, runs slower."""
+    openings_kept: int = KEPT
+    """Conversations that stay rendered."""
 
     def __post_init__(self) -> None:
         for name in ("tensor_parallel", "data_parallel", "max_model_len", "slots"):
