@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -24,9 +25,11 @@ from ponder.report.plots.curves import draw_curves, power_text
 from ponder.report.plots.entropy import answer_entropy
 from ponder.report.plots.forest import draw_pairs
 from ponder.report.plots.grid import draw_map, letter
+from ponder.report.plots.index import Index, read_index, replace_index
 from ponder.report.plots.pairs import PairFigure, pair_figure
 from ponder.report.plots.palette import looks
 from ponder.report.plots.panels import Absent, CurveFigure
+from ponder.report.plots.writing import Subjects, write_figures
 from ponder.report.series import Baseline, Mark, Series
 from ponder.report.view import CostPoint, Part, Point, RunView
 from ponder.search.policy import Choice, Policy
@@ -308,11 +311,13 @@ def test_the_command_draws_the_public_pool(
     pool = test_data / "completions" / "math500_qwen2.5-1.5b_skywork_n8_seed0.jsonl"
     run, figures = tmp_path / "run", tmp_path / "figures"
     assert ponder("import", "pool", pool, "-o", run) == 0
+    assert write_figures(figures, Subjects((), (), policy=POLICY)).paths
     capsys.readouterr()
     line = ("--line", "7B greedy=0.75")
     assert ponder("report", run, "--json", "--figures", figures, *line) == 0
     told = capsys.readouterr().err
     assert "no figure choices: name a policy: `--policy FILE`" in told
+    assert ", 4 of an earlier call removed" in told
     names = {"accuracy-n", "calibration", "comparison", "entropy"}
     for paper in PAPERS:
         found = {path.stem for path in (figures / paper.folder).glob("*.svg")}
@@ -320,6 +325,49 @@ def test_the_command_draws_the_public_pool(
         assert not {"choices", "levels"} & found
     root = ET.parse(figures / "one-column" / "accuracy-n.svg").getroot()
     assert {"7B greedy 75.0 %", "majority", "best of N", "weighted"} <= set(texts(root))
+
+
+def test_figures_of_the_call_before_go_and_nothing_else(tmp_path: Path) -> None:
+    column = tmp_path / "one-column"
+    first = write_figures(tmp_path, Subjects((), tuple(methods(0.2, 0.7))))
+    assert {path.name for path in column.iterdir()} == {"comparison.svg", "comparison.png"}
+    mine = [column / "mine.svg", tmp_path / "comparison.svg", column / "comparison.png"]
+    for path in mine:
+        path.write_text("mine", encoding="utf-8")
+    second = write_figures(tmp_path, Subjects((), (), policy=POLICY))
+    assert (first.removed, second.removed) == (0, 3)
+    assert all(path.read_text(encoding="utf-8") == "mine" for path in mine)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    others = {path.relative_to(tmp_path).as_posix() for path in mine}
+    listed = {path.relative_to(tmp_path).as_posix() for path in second.paths}
+    assert left == {*listed, *others, "ponder-figures.json"}
+    index = read_index(tmp_path)
+    assert (set(index.files), index.notes) == (listed, second.notes)
+    assert write_figures(tmp_path, Subjects((), (), policy=POLICY)).removed == 0
+
+
+def test_an_index_removes_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    outside = [tmp_path / "kept.svg", folder / "one-column.svg"]
+    for path in outside:
+        path.write_bytes(b"kept")
+    names = (
+        "../kept.svg",
+        str(tmp_path / "kept.svg"),
+        "one-column.svg",
+        "one-column/../../kept.svg",
+    )
+    digest = hashlib.sha256(b"kept").hexdigest()
+    assert replace_index(folder, Index(files=dict.fromkeys(names, digest)), [], []) == 0
+    assert all(path.exists() for path in outside)
+    assert read_index(folder) == Index()
+
+
+def test_a_file_in_the_place_of_the_index_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "ponder-figures.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(UsageError, match="is no index of figures"):
+        read_index(tmp_path)
 
 
 def test_lines_and_policies_need_figures(

@@ -85,7 +85,8 @@ def _write_figures(
         written = write_figures(folder, subjects)
     for note in written.notes:
         announce(visible(note))
-    announce(f"{len(written.paths)} files in {folder}")
+    removed = f", {written.removed} of an earlier call removed" if written.removed else ""
+    announce(f"{len(written.paths)} files in {folder}{removed}")
 
 
 def present(folders: Sequence[Path], *, as_json: bool) -> None:

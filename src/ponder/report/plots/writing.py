@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from ponder.report.plots.curves import draw_curves
 from ponder.report.plots.entropy import entropy_figure
 from ponder.report.plots.forest import draw_pairs
 from ponder.report.plots.grid import draw_map
+from ponder.report.plots.index import read_index, replace_index
 from ponder.report.plots.pairs import NAME as COMPARISON
 from ponder.report.plots.pairs import pair_figure
 from ponder.report.plots.palette import looks
@@ -58,6 +60,8 @@ class Written(NamedTuple):
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
     """A line for each figure that was left out, or that leaves something out."""
+    removed: int
+    """Files of the call before that this one did not write again."""
 
 
 def drawings(subjects: Subjects) -> tuple[Drawing | Absent, ...]:
@@ -78,12 +82,14 @@ def drawings(subjects: Subjects) -> tuple[Drawing | Absent, ...]:
 
 
 def write_figures(folder: Path, subjects: Subjects) -> Written:
-    """SVG and PNG in FOLDER/one-column and FOLDER/two-columns.
+    """SVG and PNG in FOLDER/one-column and FOLDER/two-columns, and an index of them.
 
-    A figure without data is left out with a note. Raises MissingExtraError without matplotlib,
-    UsageError for a folder that cannot be written.
+    A figure without data is left out with a note; one of the call before that is not drawn again
+    is removed. Raises MissingExtraError without matplotlib, UsageError for a folder that cannot be
+    written.
     """
     check_installed()
+    before = read_index(folder)
     paths: list[Path] = []
     notes: list[str] = []
     for drawing in drawings(subjects):
@@ -91,8 +97,11 @@ def write_figures(folder: Path, subjects: Subjects) -> Written:
             notes.append(f"no figure {drawing.name}: {drawing.reason}")
             continue
         notes += [f"figure {drawing.name}: {note}" for note in drawing.notes]
-        paths += _written(folder, drawing)
-    return Written(tuple(paths), tuple(notes))
+        with _writable(folder):
+            paths += _written(folder, drawing)
+    with _writable(folder):
+        removed = replace_index(folder, before, paths, notes)
+    return Written(tuple(paths), tuple(notes), removed)
 
 
 def _curve_figures(subjects: Subjects) -> Iterator[CurveFigure | Absent]:
@@ -119,12 +128,17 @@ def _choices(policy: Policy | None) -> Drawing | Absent:
 
 def _written(folder: Path, drawing: Drawing) -> list[Path]:
     paths: list[Path] = []
+    for paper in PAPERS:
+        place = folder / paper.folder
+        place.mkdir(parents=True, exist_ok=True)
+        with styled():
+            paths += save(drawing.draw(paper), place, drawing.name)
+    return paths
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
     try:
-        for paper in PAPERS:
-            place = folder / paper.folder
-            place.mkdir(parents=True, exist_ok=True)
-            with styled():
-                paths += save(drawing.draw(paper), place, drawing.name)
+        yield
     except OSError as error:
         raise UsageError(f"cannot write figures in {folder}: {error.strerror}") from None
-    return paths
