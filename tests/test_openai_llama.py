@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 import httpx
@@ -15,19 +15,27 @@ from ponder.backends.http import HttpClient
 from ponder.backends.models import default_model
 from ponder.engines.openai import OpenAIEngine
 from ponder.engines.openai.abilities import Abilities
-from ponder.engines.openai.probes import OPENING, tried
-from ponder.engines.openai.requests import Prompt
+from ponder.engines.openai.probes import tried
 from ponder.engines.openai.server import Server
 from ponder.engines.openai.templates import GivenTemplate, LlamaTemplate
 from ponder.engines.openai.ways import Way
-from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step
+from ponder.types import Message, Prefix, Problem, Sampling, Step
 from tests.contracts.engine_contract import CONTRACT, Check
 from tests.llama_server import SLOTS, running
+from tests.served_engine import (
+    PROBLEM,
+    STEPS,
+    cache,
+    check_prompt_is_that_of_the_chat_endpoint,
+    drawn,
+    opened_on,
+    path_whose_ids_text_and_counts_agree,
+)
+
+__all__ = ["cache"]
 
 pytestmark = pytest.mark.engine
 
-PROBLEM = Prefix.root(Problem.ask("Name three fruits, each in a paragraph of its own."))
-STEPS = Sampling(temperature=0.7, separator="\n", max_tokens=60, max_step_tokens=25)
 WAYS = [Way("ids", "apply-template"), Way("text", "apply-template"), Way("chat", "chat")]
 
 
@@ -37,27 +45,8 @@ def url() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Abilities are found by the first test and read by all others."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@asynccontextmanager
-async def opened(url: str, cache: Path, **options: object) -> AsyncGenerator[OpenAIEngine, None]:
-    engine = await OpenAIEngine.open(url, "smollm2", cache_folder=cache, **options)  # type: ignore[arg-type]
-    try:
-        yield engine
-    finally:
-        await engine.aclose()
-
-
-async def drawn(
-    engine: OpenAIEngine, prefix: Prefix, sampling: Sampling, *seeds: int
-) -> list[Completion]:
-    got = [completion async for completion in engine.generate(prefix, sampling, seeds)]
-    assert [completion.error for completion in got] == [None] * len(seeds)
-    return sorted(got, key=lambda completion: completion.index)
+def opened(url: str, cache: Path) -> AbstractAsyncContextManager[OpenAIEngine]:
+    return opened_on(url, "smollm2", cache)
 
 
 async def test_it_is_found_to_take_ids_and_to_continue(url: str, cache: Path) -> None:
@@ -96,30 +85,17 @@ async def test_it_continues_in_every_mode(url: str, way: Way) -> None:
 
 async def test_ids_text_and_counts_agree_along_a_path(url: str, cache: Path) -> None:
     async with opened(url, cache) as engine:
-        prefix, prompt = PROBLEM, None
-        for seed in (11, 12, 13):
-            [completion] = await drawn(engine, prefix, STEPS, seed)
-            ids, usage = completion.token_ids, completion.usage
-            assert ids is not None
-            decoded = await engine.http.post("/detokenize", {"tokens": list(ids)})
-            assert decoded["content"] == completion.text
-            assert prompt is None or usage.prompt == prompt
-            assert usage.prompt is not None
-            assert usage.generated is not None
-            assert usage.generated - len(ids) == (completion.ended == "eos")
-            assert completion.offsets is not None
-            assert len(ids) == len(completion.offsets) == len(completion.logprobs or ())
-            prompt = usage.prompt + len(ids)
-            prefix = prefix.grow(Step(completion.text, ids, completion.tokenizer))
-        assert usage.cached, "a longer prefix reads the shorter one's from the cache"
+
+        async def text_of(ids: list[int]) -> str:
+            return str((await engine.http.post("/detokenize", {"tokens": ids}))["content"])
+
+        _, last = await path_whose_ids_text_and_counts_agree(engine, text_of)
+    assert last.usage.cached, "a longer prefix reads the shorter one's from the cache"
 
 
 async def test_the_prompt_is_that_of_the_chat_endpoint(url: str, cache: Path) -> None:
     async with opened(url, cache) as engine:
-        server = Server(engine.http, "smollm2", engine.abilities.optional)
-        [completion] = await drawn(engine, OPENING, Sampling(max_tokens=1), 1)
-        chat = await server.count(Prompt.of_messages(OPENING.messages))
-    assert completion.usage.prompt == chat
+        await check_prompt_is_that_of_the_chat_endpoint(engine, "smollm2")
 
 
 async def test_a_given_template_renders_as_the_server_does(url: str) -> None:
@@ -158,7 +134,7 @@ async def test_log_probabilities_are_those_before_temperature(url: str, cache: P
 
 
 async def test_without_seeds_samples_share_one_prefill(url: str, cache: Path) -> None:
-    async with opened(url, cache, seeded=False) as engine:
+    async with opened_on(url, "smollm2", cache, seeded=False) as engine:
         completions = await drawn(engine, PROBLEM, Sampling(max_tokens=5), 1, 2, 3)
     assert [completion.index for completion in completions] == [0, 1, 2]
     assert all(completion.text for completion in completions)

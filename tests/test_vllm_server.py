@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 import httpx
@@ -17,11 +17,10 @@ from ponder import asolve
 from ponder.backends.http import HttpClient
 from ponder.engines.openai import OpenAIEngine
 from ponder.engines.openai.abilities import Abilities
-from ponder.engines.openai.probes import OPENING, tried
-from ponder.engines.openai.requests import Prompt
+from ponder.engines.openai.probes import tried
 from ponder.engines.openai.server import Server
 from ponder.engines.openai.ways import Way
-from ponder.types import Completion, Prefix, Problem, Sampling, Step, StepScores
+from ponder.types import Prefix, Problem, Sampling, Step, StepScores
 from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.remote_connection import RemoteConnection
 from ponder.verifiers.remote_counts import RemoteCounts
@@ -31,13 +30,20 @@ from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
 from ponder.verifiers.reward_formats import Place, Reading
 from tests.byte_checkpoint import BAD, GOOD, checkpoint, ids_of
 from tests.contracts.engine_contract import CONTRACT, Check
+from tests.served_engine import (
+    PROBLEM,
+    STEPS,
+    cache,
+    check_prompt_is_that_of_the_chat_endpoint,
+    drawn,
+    opened_on,
+    path_whose_ids_text_and_counts_agree,
+)
 from tests.vllm_models import language_model
 from tests.vllm_server import BLOCK, NAME, serving
 
-__all__ = ["checkpoint"]
+__all__ = ["cache", "checkpoint"]
 
-PROBLEM = Prefix.root(Problem.ask("Name three fruits, each in a paragraph of its own."))
-STEPS = Sampling(temperature=0.7, separator="\n", max_tokens=60, max_step_tokens=25)
 WAYS = [Way("ids", "tokenize"), Way("chat", "chat")]
 
 
@@ -52,27 +58,8 @@ def url(model: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Abilities are found by the first test and read by all others."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@asynccontextmanager
-async def opened(url: str, cache: Path, **options: object) -> AsyncIterator[OpenAIEngine]:
-    engine = await OpenAIEngine.open(url, NAME, cache_folder=cache, **options)  # type: ignore[arg-type]
-    try:
-        yield engine
-    finally:
-        await engine.aclose()
-
-
-async def drawn(
-    engine: OpenAIEngine, prefix: Prefix, sampling: Sampling, *seeds: int
-) -> list[Completion]:
-    got = [completion async for completion in engine.generate(prefix, sampling, seeds)]
-    assert [completion.error for completion in got] == [None] * len(seeds)
-    return sorted(got, key=lambda completion: completion.index)
+def opened(url: str, cache: Path) -> AbstractAsyncContextManager[OpenAIEngine]:
+    return opened_on(url, NAME, cache)
 
 
 async def test_it_is_found_to_take_ids_and_to_continue(url: str, cache: Path) -> None:
@@ -110,31 +97,19 @@ async def test_it_continues_in_every_mode(url: str, way: Way) -> None:
 
 async def test_ids_text_and_counts_agree_along_a_path(url: str, cache: Path) -> None:
     async with opened(url, cache) as engine:
-        prefix, prompt = PROBLEM, None
-        for seed in (11, 12, 13):
-            [completion] = await drawn(engine, prefix, STEPS, seed)
-            ids, usage = completion.token_ids, completion.usage
-            assert ids is not None
-            body = {"model": NAME, "tokens": list(ids)}
-            decoded = await engine.http.post("/detokenize", body)
-            assert decoded["prompt"] == completion.text
-            assert prompt is None or usage.prompt == prompt
-            assert usage.prompt is not None
-            assert usage.generated is not None
-            assert usage.generated - len(ids) == (completion.ended == "eos")
-            assert len(ids) == len(completion.offsets or ()) == len(completion.logprobs or ())
-            prompt = usage.prompt + len(ids)
-            prefix = prefix.grow(Step(completion.text, ids, completion.tokenizer))
+
+        async def text_of(ids: list[int]) -> str:
+            body = {"model": NAME, "tokens": ids}
+            return str((await engine.http.post("/detokenize", body))["prompt"])
+
+        prefix, _ = await path_whose_ids_text_and_counts_agree(engine, text_of)
         [last] = await drawn(engine, prefix, Sampling(max_tokens=2), 1)
     assert last.usage.cached, "told at a stream's end, which one cut at its separator never sees"
 
 
 async def test_the_prompt_is_that_of_the_chat_endpoint(url: str, cache: Path) -> None:
     async with opened(url, cache) as engine:
-        server = Server(engine.http, NAME, engine.abilities.optional)
-        [completion] = await drawn(engine, OPENING, Sampling(max_tokens=1), 1)
-        chat = await server.count(Prompt.of_messages(OPENING.messages))
-    assert completion.usage.prompt == chat
+        await check_prompt_is_that_of_the_chat_endpoint(engine, NAME)
 
 
 async def test_seeds_count_and_no_advice_of_the_model_leaks_in(url: str, cache: Path) -> None:
