@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from ponder.report.scales import (
     decade_ticks,
     log_range,
 )
-from ponder.report.series import baselines, series
+from ponder.report.series import Mark, Series, baselines, series, side_steps
 from ponder.report.view import Point, Summary
 from ponder.report.wording import count, interval, share
 from tests.report_samples import HOSTILE, demo_runs, hostile_run, pool_run, pool_summary, search_run
@@ -164,3 +165,14 @@ def test_numbers_are_written_shortly_and_the_untold_as_a_dash() -> None:
     ]
     assert (share(0.475), share(None)) == ("47.5 %", "-")
     assert (interval(0.41, 0.541), interval(None, 1)) == ("41.0 to 54.1", "-")
+
+
+@pytest.mark.parametrize(
+    ("curve", "steps"),
+    [((1, 2), [0.0, -1.0, 0.0, 1.0, 0.0]), ((1, 8), [0.0, 1.0, -1.0, 2.0, 0.0])],
+)
+def test_lone_points_stand_around_their_place(curve: tuple[int, ...], steps: list[float]) -> None:
+    line = Series("curve", tuple(Mark(x, Point(accuracy=0.5)) for x in curve))
+    lone = [Series(name, (Mark(8, Point(accuracy=0.5)),)) for name in "abc"]
+    elsewhere = Series("d", (Mark(4, Point(accuracy=0.5)),))
+    assert side_steps([line, *lone, elsewhere]) == steps

@@ -76,9 +76,9 @@ def test_the_terminal_and_the_page_say_the_same() -> None:
         line.split() for line in printed(runs).splitlines() if "%" in line and "95" not in line
     ]
     assert shown == [
-        ["9", "a", "3", "16", "75.0", "%", "37.5", "to", "100.0"],
-        ["b", "3", "16", "50.0", "%", "25.0", "to", "100.0"],
-        ["10", "a", "3", "16", "25.0", "%", "12.5", "to", "100.0"],
+        ["9", "a", "75.0", "%", "37.5", "to", "100.0", "16", "3"],
+        ["b", "50.0", "%", "25.0", "to", "100.0", "16", "3"],
+        ["10", "a", "25.0", "%", "12.5", "to", "100.0", "16", "3"],
     ]
     html = part_tables(runs)
     cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in html.split("<tr>")[2:]]

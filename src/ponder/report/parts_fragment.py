@@ -20,7 +20,7 @@ def part_tables(runs: Sequence[RunView]) -> str:
 def _table(by: By, rows: Sequence[PartRow]) -> str:
     if not rows:
         return ""
-    columns = ("problems", "N", "accuracy", "95 % interval")
+    columns = ("accuracy", "95 % interval", "N", "problems")
     heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
     head = f'<th scope="col">{by}</th><th scope="col" class="name">method</th>{heads}'
     parts = groupby(rows, key=lambda row: row.part)
@@ -35,8 +35,8 @@ def _part(rows: Sequence[PartRow]) -> str:
     """One level's rows, its name beside the first."""
     return "".join(
         f'<tr><th scope="row">{"" if place else text(row.part)}</th>'
-        f'<td class="name">{text(row.method)}</td><td>{row.problems}</td><td>{row.n}</td>'
-        f"<td>{share(row.point.accuracy)}</td>"
-        f"<td>{interval(row.point.ci_low, row.point.ci_high)}</td></tr>"
+        f'<td class="name">{text(row.method)}</td><td>{share(row.point.accuracy)}</td>'
+        f"<td>{interval(row.point.ci_low, row.point.ci_high)}</td>"
+        f"<td>{row.n}</td><td>{row.problems}</td></tr>"
         for place, row in enumerate(rows)
     )

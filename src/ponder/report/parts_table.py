@@ -70,12 +70,18 @@ def part_table(runs: Sequence[RunView], by: By) -> RenderableType:
     rows = part_rows(runs, by)
     if not rows:
         return Text(f"the data set tells no {by}")
-    table = headed("", (by, "method", "problems", "N", "accuracy", "95 % interval"))
+    table = headed("", (by, "method", "accuracy", "95 % interval", "N", "problems"))
     table.columns[1].justify = "left"
     for place, row in enumerate(rows):
         first = place == 0 or rows[place - 1].part != row.part
         last = place == len(rows) - 1 or rows[place + 1].part != row.part
-        named = (visible(row.part) if first else "", visible(row.method), str(row.problems))
-        found = (share(row.point.accuracy), interval(row.point.ci_low, row.point.ci_high))
-        table.add_row(*named, str(row.n), *found, end_section=last)
+        table.add_row(
+            visible(row.part) if first else "",
+            visible(row.method),
+            share(row.point.accuracy),
+            interval(row.point.ci_low, row.point.ci_high),
+            str(row.n),
+            str(row.problems),
+            end_section=last,
+        )
     return table

@@ -72,7 +72,11 @@ def baselines(runs: Sequence[RunView]) -> tuple[Baseline, ...]:
 
 
 def side_steps(lines: Sequence[Series]) -> list[float]:
-    """Steps to the side, by line, for lone points that would hide each other or a line's mark."""
+    """Steps to the side, by line, for lone points that would hide each other or a line's mark.
+
+    They stand around their place as near as they can: where a line has a mark, to its right and
+    left in turn.
+    """
     lone = [line.marks[0].x if len(line.marks) == 1 else None for line in lines]
     taken = {mark.x for line in lines if len(line.marks) > 1 for mark in line.marks}
     shared = Counter(lone)
@@ -82,8 +86,9 @@ def side_steps(lines: Sequence[Series]) -> list[float]:
         if x is None:
             steps.append(0.0)
             continue
-        start = 1.0 if x in taken else (1 - shared[x]) / 2
-        steps.append(start + seen[x])
+        place = seen[x]
+        around = float(place // 2 + 1) * (-1 if place % 2 else 1)
+        steps.append(around if x in taken else place + (1 - shared[x]) / 2)
         seen[x] += 1
     return steps
 

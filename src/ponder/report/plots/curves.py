@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _STEP = 4.5 / 72
 """Inches between lone points that stand side by side."""
+_NARROW = 2.0
+"""Inches of a panel in which five numbers would run into each other."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -44,7 +46,7 @@ def draw_curves(figure: CurveFigure, looks: Mapping[str, Look], paper: Paper) ->
         _draw_panel(axes, panel, looks)
     for axes in grid.flat[len(figure.panels) :]:
         axes.remove()
-    _scale(grid[0][0], figure)
+    _scale(grid[0][0], figure, paper.width / across)
     for axes in grid.flat[max(0, len(figure.panels) - across) : len(figure.panels)]:
         axes.tick_params(labelbottom=True)  # the lowest of each column, also where one is missing
         axes.set_xlabel(figure.x_label)
@@ -118,8 +120,8 @@ def _draw_interval(axes: Axes, line: Series, colour: str, place: Transform) -> N
         axes.plot((x[0], x[0]), ends, color=colour, linewidth=0.8, marker="_", transform=place)
 
 
-def _scale(axes: Axes, figure: CurveFigure) -> None:
-    """Limits and ticks of the axes that all panels share."""
+def _scale(axes: Axes, figure: CurveFigure, width: float) -> None:
+    """Limits and ticks of the axes that all panels share, each so many inches wide."""
     marks = [mark for panel in figure.panels for line in panel.lines for mark in line.marks]
     bounds = [(mark.point.ci_low, mark.point.ci_high) for mark in marks]
     values = [mark.point.accuracy for mark in marks]
@@ -131,17 +133,18 @@ def _scale(axes: Axes, figure: CurveFigure) -> None:
     axes.set_yticks(ticks, [f"{tick * 100:g}" for tick in ticks])
     places = [mark.x for mark in marks]
     if figure.ticks == "even":
-        _even(axes, places)
+        _even(axes, places, width)
     else:
         _logarithmic(axes, places, figure.ticks)
 
 
-def _even(axes: Axes, places: Sequence[float]) -> None:
+def _even(axes: Axes, places: Sequence[float], width: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     air = (max(places) - min(places)) * 0.05 or 0.5
     axes.set_xlim(min(places) - air, max(places) + air)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    ticks = 3 if width < _NARROW else 5
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _logarithmic(axes: Axes, places: Sequence[float], ticks: Ticks) -> None:
