@@ -370,8 +370,6 @@ def test_a_file_in_the_place_of_the_index_is_not_overwritten(tmp_path: Path) -> 
         read_index(tmp_path)
 
 
-def test_lines_and_policies_need_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ponder("report", tmp_path / "run", "--line", "a=0.5") == 2
+def test_a_policy_needs_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ponder("report", tmp_path / "run", "--policy", "policy.toml") == 2
     assert "--figures DIR" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from ponder.report.scales import (
     log_range,
 )
 from ponder.report.series import Mark, Series, baselines, series, side_steps
-from ponder.report.view import Point, Summary
+from ponder.report.view import Point, RunView, Summary
 from ponder.report.wording import count, interval, share
 from tests.report_samples import HOSTILE, demo_runs, hostile_run, pool_run, pool_summary, search_run
 
@@ -71,18 +71,28 @@ def test_several_runs_show_their_own_selector_and_one_oracle() -> None:
     )
 
 
-def test_a_sweep_of_one_search_is_one_line() -> None:
-    runs = [
+def swept(folder: str) -> list[RunView]:
+    """A search at two N, in a folder of its own."""
+    return [
         replace(
             search_run(),
-            name=f"n={n}",
+            name=f"{folder}n={n}",
             summary=Summary(n_problems=9, curves={"best_of_n": {n: Point(accuracy=n / 64)}}),
         )
         for n in (16, 4)
     ]
-    (line,) = series(runs, "n")
+
+
+def test_a_sweep_of_one_search_is_one_line() -> None:
+    (line,) = series(swept(""), "n")
     assert line.name == "beam_search"
     assert [mark.x for mark in line.marks] == [4, 16]
+
+
+def test_sweeps_of_two_models_are_two_lines_named_after_their_folders() -> None:
+    lines = series([*swept("1b/"), *swept("3b/")], "n")
+    assert [line.name for line in lines] == ["1b", "3b"]
+    assert [[mark.x for mark in line.marks] for line in lines] == [[4, 16], [4, 16]]
 
 
 def test_two_seeds_of_one_search_stay_two_points() -> None:

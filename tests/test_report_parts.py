@@ -117,3 +117,25 @@ def test_the_command_tells_levels_of_several_runs(
     table = shown[shown.index("level   method") :]
     assert re.findall(r"([\d.]+) %  ", table.split("\n", 1)[1]) == found
     assert "<summary>By level</summary>" in page.read_text(encoding="utf-8")
+
+
+def test_lines_across_are_on_the_page_and_printed(
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, greedy = tmp_path / "run", tmp_path / "greedy"
+    for folder, n in ((run, 4), (greedy, 1)):
+        assert ponder("run", *PLAY, "--dataset", data, "--n", n, "-o", folder) == 0
+    capsys.readouterr()
+    assert ponder("report", greedy, "--json") == 0
+    accuracy = json.loads(capsys.readouterr().out)["curves"]["majority"]["1"]["accuracy"]
+    page = tmp_path / "page.html"
+    words = ["--line", f"larger greedy={greedy}", "--line", "largest=0.125"]
+    assert ponder("report", run, "-o", page, *words) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-2] == "largest: 12.5 %"
+    assert shown[-3].startswith(f"larger greedy: {share(accuracy)}, ")
+    drawn = page.read_text(encoding="utf-8")
+    assert f"larger greedy {share(accuracy)}" in drawn
+    assert "largest 12.5 %" in drawn

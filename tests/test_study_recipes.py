@@ -167,7 +167,10 @@ def test_the_targets_that_the_page_tells_of_make_figures() -> None:
     targets = [word.strip(" `") for row in rows for word in row.split(",")]
     assert len(targets) == 7
     for target in targets:
-        assert make_commands(target)[-1][0] == "report"
+        report = make_commands(target)[-1]
+        assert report[0] == "report"
+        assert values_of("--figures", report)[0].endswith(f"figures/{target}")
+        assert len(values_of("--line", report)) == (4 if target == "summary" else 2)
 
 
 def test_more_seeds_keep_the_runs_of_the_first() -> None:
@@ -195,6 +198,11 @@ def test_the_compute_optimal_figure_end_to_end(
     for arguments in commands:
         assert ponder(*small(arguments, data)) == 0, capsys.readouterr().err
     assert (out / "compute-optimal-1b.html").stat().st_size > 10_000
+    drawn = out / "figures" / "compute-optimal-1b" / "one-column"
+    assert "8B greedy" in (drawn / "accuracy-n.svg").read_text(encoding="utf-8")
+    assert {"choices.svg", "levels.svg", "comparison.png"} <= {
+        path.name for path in drawn.iterdir()
+    }
     capsys.readouterr()
     assert ponder("report", out / "1b", "--json") == 0
     report = json.loads(capsys.readouterr().out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ponder.cli.methods import Chosen, methods_of
 from ponder.errors import UsageError
@@ -15,16 +16,33 @@ from ponder.report.views import LoadedRun, load_run
 from ponder.strategies.policy_file import load_policy
 
 
-def subjects_of(found: Sequence[LoadedRun], lines: Sequence[str], policy: Path | None) -> Subjects:
-    """The runs with `--line` words and `--policy`; one run is compared with itself by selector.
+class Across(NamedTuple):
+    """What `--line` draws across the figures."""
 
-    Raises UsageError or StoreError.
+    runs: tuple[LoadedRun, ...]
+    """Greedy ones."""
+    levels: tuple[Baseline, ...]
+    """Accuracies without a run."""
+
+
+def across_of(lines: Sequence[str]) -> Across:
+    """The words of `--line`; raises UsageError or StoreError."""
+    found = [line_of(word) for word in lines]
+    return Across(
+        tuple(line for line in found if isinstance(line, LoadedRun)),
+        tuple(line for line in found if isinstance(line, Baseline)),
+    )
+
+
+def subjects_of(found: Sequence[LoadedRun], across: Across, policy: Path | None) -> Subjects:
+    """The runs with what is across, and `--policy`; one run is compared with itself by selector.
+
+    Raises UsageError.
     """
-    across = [line_of(word) for word in lines]
     return Subjects(
-        runs=(*found, *(line for line in across if isinstance(line, LoadedRun))),
+        runs=(*found, *across.runs),
         methods=tuple(_methods(found)),
-        levels=tuple(line for line in across if isinstance(line, Baseline)),
+        levels=across.levels,
         policy=None if policy is None else load_policy(policy),
     )
 

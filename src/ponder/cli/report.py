@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.figures import subjects_of
+from ponder.cli.figures import Across, across_of, subjects_of
 from ponder.cli.options import AsJson, HowAggregated, Price, Runs, Score, WhoseGrades
 from ponder.cli.terminal import announce, output, print_json, working
 from ponder.cli.words import prices_of, whole_numbers
@@ -21,7 +21,13 @@ from ponder.report.page import write_page
 from ponder.report.parts import By
 from ponder.report.parts_table import beside_curves, part_table
 from ponder.report.plots.writing import write_figures
-from ponder.report.table import method_table, repeat_lines, run_report, warning_lines
+from ponder.report.table import (
+    level_lines,
+    method_table,
+    repeat_lines,
+    run_report,
+    warning_lines,
+)
 from ponder.report.view import method_row
 from ponder.report.views import LoadedRun, loaded
 from ponder.strategies.self_refine import SelfRefine
@@ -57,30 +63,33 @@ def report(
     Example: ponder report runs/sample runs/beams -o comparison.html
     Example: ponder report runs/sample runs/beams --figures figures --line "3B greedy=0.42"
     """
-    if figures is None and (line or policy):
-        raise UsageError("`--line` and `--policy` are drawn in figures: give `--figures DIR` too")
+    if figures is None and policy:
+        raise UsageError("`--policy` is drawn in figures: give `--figures DIR` too")
     options = {"score": score, "aggregation": aggregation, "grader": grades}
     prices = prices_of(price or ())
     with working("reading"):
         found = loaded(runs, **options, prices=prices, sizes=whole_numbers(n, "--n"))
+        across = across_of(line or ())
     if figures is not None:
-        _write_figures(figures, found, line or (), policy)
+        _write_figures(figures, found, across, policy)
     page = html or runs[0] / "report.html"
     if as_json:
         print_json(numbers_of(found))
         if html is None:
             return
-    write_page(page, ", ".join(run.view.name for run in found), [run.view for run in found])
+    views = [run.view for run in (*found, *across.runs)]
+    write_page(page, ", ".join(run.view.name for run in found), views, levels=across.levels)
     if not as_json:
         show_tables(found, by=by)
+        output().print(level_lines([run.view for run in across.runs], across.levels))
         output().print(str(page), markup=False, soft_wrap=True)
 
 
 def _write_figures(
-    folder: Path, found: Sequence[LoadedRun], lines: Sequence[str], policy: Path | None
+    folder: Path, found: Sequence[LoadedRun], across: Across, policy: Path | None
 ) -> None:
     """Write the figures, and say on standard error what was and what was not drawn."""
-    subjects = subjects_of(found, lines, policy)
+    subjects = subjects_of(found, across, policy)
     with working("drawing"):
         written = write_figures(folder, subjects)
     for note in written.notes:

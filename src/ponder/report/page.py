@@ -20,7 +20,7 @@ from ponder.report.escape import script_json
 from ponder.report.figures import figure, legend
 from ponder.report.parts_fragment import part_tables
 from ponder.report.payload import Column, columns, index, problem, problem_ids
-from ponder.report.series import baselines, series
+from ponder.report.series import Baseline, baselines, series
 from ponder.report.view import RunView
 
 LARGEST_TREES = 48 * 2**20
@@ -28,11 +28,15 @@ LARGEST_TREES = 48 * 2**20
 
 
 def render_page(
-    title: str, runs: Sequence[RunView], provenance: Mapping[str, str] | None = None
+    title: str,
+    runs: Sequence[RunView],
+    provenance: Mapping[str, str] | None = None,
+    levels: Sequence[Baseline] = (),
 ) -> str:
     """The page of `runs`, a column each, as HTML.
 
-    `provenance` is what all runs have in common, beside what each brings itself.
+    `provenance` is what all runs have in common, beside what each brings itself; `levels` are
+    further accuracies across the figures.
     """
     if not runs:
         raise UsageError("a report needs at least one run, got none")
@@ -47,7 +51,7 @@ def render_page(
         lede=fragments.lede(runs),
         warnings=fragments.warning_list(runs),
         comparison=fragments.comparison(runs),
-        figures=_figures(runs),
+        figures=_figures(runs, levels),
         numbers=fragments.numbers(runs) + part_tables(runs),
         provenance=fragments.provenance(runs, provenance or {}),
         index=script_json(index(page, ids)),
@@ -56,16 +60,21 @@ def render_page(
 
 
 def write_page(
-    path: Path, title: str, runs: Sequence[RunView], provenance: Mapping[str, str] | None = None
+    path: Path,
+    title: str,
+    runs: Sequence[RunView],
+    provenance: Mapping[str, str] | None = None,
+    levels: Sequence[Baseline] = (),
 ) -> None:
     """Write the page to `path`, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(render_page(title, runs, provenance), encoding="utf-8")
+    part.write_text(render_page(title, runs, provenance, levels), encoding="utf-8")
     part.replace(path)
 
 
-def _figures(runs: Sequence[RunView]) -> str:
-    by_n, by_tokens, levels = series(runs, "n"), series(runs, "tokens"), baselines(runs)
+def _figures(runs: Sequence[RunView], given: Sequence[Baseline]) -> str:
+    by_n, by_tokens = series(runs, "n"), series(runs, "tokens")
+    levels = (*baselines(runs), *given)
     drawn = "".join(
         f'<figure><figcaption>{caption}</figcaption><div class="plot">{picture}</div></figure>'
         for caption, picture in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ponder.report.view import SELECTOR_LABELS, Point, RunView
 
@@ -115,16 +115,39 @@ def _is_pool(run: RunView) -> bool:
 
 
 def _joined(runs: Sequence[RunView], lines: Sequence[Series]) -> list[Series]:
-    """The lines, with lone points of one strategy and selector made one line if their N differ."""
+    """The lines, with lone points of one strategy and selector made one line if their N differ.
+
+    Where they do not, those of one folder are, and are named after it.
+    """
     drawn = [line for line in lines if len(line.marks) != 1]
-    lone: dict[tuple[str, str], list[tuple[int, Series]]] = {}
+    lone: dict[tuple[str, str], list[_Lone]] = {}
     for run, line in zip(runs, lines, strict=True):
         if len(line.marks) == 1:
-            size = max(run.summary.curves[run.selector])
-            lone.setdefault((run.strategy, run.selector), []).append((size, line))
-    for (strategy, _), members in lone.items():
-        marks = sorted((line.marks[0] for _, line in members), key=lambda mark: mark.x)
-        apart = len(members) > 1 and len({size for size, _ in members}) == len(members)
-        own = [line for _, line in members]
-        drawn += [Series(strategy, tuple(marks))] if apart else own
+            point = _Lone(run.name.rpartition("/")[0], max(run.summary.curves[run.selector]), line)
+            lone.setdefault((run.strategy, run.selector), []).append(point)
+    for (strategy, _), points in lone.items():
+        if _sizes_differ(points):
+            drawn.append(_one_line(strategy, points))
+            continue
+        for folder in dict.fromkeys(point.folder for point in points):
+            own = [point for point in points if point.folder == folder]
+            drawn += [_one_line(folder, own)] if _sizes_differ(own) else [p.line for p in own]
     return drawn
+
+
+class _Lone(NamedTuple):
+    """A run with one N."""
+
+    folder: str
+    """What its name says of the folder that it is in."""
+    size: int
+    line: Series
+
+
+def _sizes_differ(points: Sequence[_Lone]) -> bool:
+    return len(points) > 1 and len({point.size for point in points}) == len(points)
+
+
+def _one_line(name: str, points: Sequence[_Lone]) -> Series:
+    marks = sorted((point.line.marks[0] for point in points), key=lambda mark: mark.x)
+    return Series(name, tuple(marks))

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from ponder.evals.repeats import Repeats
 from ponder.report.escape import visible
+from ponder.report.series import Baseline
 from ponder.report.view import (
     SELECTOR_LABELS,
     WARNING_SHARE,
     MethodRow,
+    Point,
     RunView,
     warnings,
 )
@@ -87,6 +89,18 @@ def _repeat_line(group: Repeats, first: RunView) -> Text:
         f"{share(spread['mean'])}, standard deviation {spread['stdev'] * 100:.1f} points, "
         f"{interval(spread['lowest'], spread['highest'])}"
     )
+
+
+def level_lines(greedy: Sequence[RunView], levels: Sequence[Baseline]) -> RenderableType:
+    """What methods are measured against, a line each: greedy runs, and accuracies without a run."""
+    found = [(run.name, run.headline) for run in greedy]
+    found += [(level.name, Point(accuracy=level.accuracy)) for level in levels]
+    return Group(*(_level_line(visible(name), point) for name, point in found))
+
+
+def _level_line(name: str, point: Point) -> Text:
+    between = "" if point.ci_low is None else f", {interval(point.ci_low, point.ci_high)}"
+    return Text(f"{name}: {share(point.accuracy)}{between}")
 
 
 def headed(title: str, heads: Sequence[str]) -> Table:
