@@ -19,7 +19,7 @@ from ponder.evals.compare import Method
 from ponder.report.plots.accuracy import AXES, accuracy_figure, at_level, level_figure
 from ponder.report.plots.binning import binned, clustered, equal_groups
 from ponder.report.plots.calibration import ScoredCandidate, calibration
-from ponder.report.plots.canvas import PAPERS, check_installed, save, styled
+from ponder.report.plots.canvas import PAPERS, check_installed, named, save, styled
 from ponder.report.plots.choices import ChoiceMap, choice_map
 from ponder.report.plots.curves import draw_curves, power_text
 from ponder.report.plots.entropy import answer_entropy
@@ -27,7 +27,7 @@ from ponder.report.plots.forest import draw_pairs
 from ponder.report.plots.grid import draw_map, letter
 from ponder.report.plots.index import Index, read_index, replace_index
 from ponder.report.plots.pairs import PairFigure, pair_figure
-from ponder.report.plots.palette import looks
+from ponder.report.plots.palette import level_dashes, looks
 from ponder.report.plots.panels import Absent, CurveFigure
 from ponder.report.plots.writing import Subjects, write_figures
 from ponder.report.series import Baseline, Mark, Series
@@ -283,6 +283,31 @@ def test_lines_keep_their_look_and_the_first_42_differ() -> None:
 )
 def test_powers(value: float, text: str) -> None:
     assert power_text(value) == text
+
+
+def test_a_long_name_loses_its_middle_and_a_leading_underscore_its_power() -> None:
+    assert named("compute-optimal/n=16", 19) == "compute-o…imal/n=16"
+    assert named("beams/n=4", 19) == "beams/n=4"
+    assert named("_hidden") == "\u2009_hidden"
+
+
+def test_levels_across_are_told_apart() -> None:
+    levels = [Baseline(name, 0.5) for name in "abcd"] + [Baseline("random", 0.2, chance=True)]
+    found = level_dashes([*levels, *levels])
+    assert list(found) == [level.name for level in levels]
+    assert len(set(found.values())) == 5
+    assert found["random"] == ":"
+
+
+def test_long_choices_take_as_many_lines_as_the_paper_asks_for(tmp_path: Path) -> None:
+    words = "beam_search, beam_width = 4, max_iterations = 40, lookahead = 3, best of N"
+    with styled():
+        figure = draw_map(ChoiceMap((8,), (words,), ((0,),)), PAPERS[0])
+        save(figure, tmp_path, "choices")
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert " ".join(legend.get_texts()[0].get_text().split()) == f"A {words}"
 
 
 def test_the_accuracy_axes_have_files_of_their_own() -> None:

@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from ponder.report.escape import visible
 from ponder.report.figures import figure, legend
+from ponder.report.names import short_names
 from ponder.report.scales import (
     Scale,
     accuracy_range,
@@ -19,7 +21,7 @@ from ponder.report.scales import (
     decade_ticks,
     log_range,
 )
-from ponder.report.series import Mark, Series, baselines, series, side_steps
+from ponder.report.series import Baseline, Mark, Series, baselines, series, side_steps
 from ponder.report.view import Point, RunView, Summary
 from ponder.report.wording import count, interval, share
 from tests.report_samples import HOSTILE, demo_runs, hostile_run, pool_run, pool_summary, search_run
@@ -186,3 +188,42 @@ def test_lone_points_stand_around_their_place(curve: tuple[int, ...], steps: lis
     lone = [Series(name, (Mark(8, Point(accuracy=0.5)),)) for name in "abc"]
     elsewhere = Series("d", (Mark(4, Point(accuracy=0.5)),))
     assert side_steps([line, *lone, elsewhere]) == steps
+
+
+def test_levels_across_differ_in_their_dashes() -> None:
+    levels = [Baseline(name, 0.5) for name in "abcd"] + [Baseline("random", 0.2, chance=True)]
+    (line,) = series(swept(""), "n")
+    drawn = [figure("n", [line], levels), legend([line], levels)]
+    for svg in drawn:
+        assert re.findall(r'<line class="(level[^"]*)"', svg) == [
+            *(f"level dash-{place}" for place in range(4)),
+            "level chance",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/a"], ["a"]),
+        (["runs/x/n=4", "runs/x/n=16"], ["n=4", "n=16"]),
+        (["study/beams", "sample16"], ["beams", "sample16"]),
+        (["1b/sample/seed=0", "1b/dvts/seed=0"], ["sample", "dvts"]),
+        (
+            ["1b/sample/seed=0", "1b/beams/seed=0/n=4", "1b/beams/seed=0/n=16"],
+            ["sample", "beams/n=4", "beams/n=16"],
+        ),
+        (["1b/beams/n=4", "3b/beams/n=4"], ["1b/beams", "3b/beams"]),
+        (["a/seed=0", "a/seed=1"], ["seed=0", "seed=1"]),
+        (["a/seed=0/n=4", "a/seed=0/n=8"], ["n=4", "n=8"]),
+        (["a/b", "a/b/c"], ["b", "c"]),
+        (["a/run", "a/run"], ["a/run", "a/run"]),
+    ],
+)
+def test_runs_are_called_by_what_tells_them_apart(paths: list[str], names: list[str]) -> None:
+    assert short_names([Path(path) for path in paths]) == names
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "n=1", "n=2"]), min_size=1), min_size=1))
+def test_names_of_different_paths_differ(parts: list[list[str]]) -> None:
+    paths = list(dict.fromkeys(Path(*own) for own in parts))
+    assert len(set(short_names(paths))) == len(paths)

@@ -11,8 +11,9 @@ from ponder.errors import UsageError
 from ponder.evals.cost_curves import Named
 from ponder.evals.expectations import EXPECTATIONS
 from ponder.evals.repeats import repeats
+from ponder.report.names import short_names
 from ponder.report.view import SELECTOR_LABELS
-from ponder.report.views import LoadedRun, find_runs, load_run, short_names
+from ponder.report.views import LoadedRun, find_runs, load_run
 
 
 class Asked(NamedTuple):

@@ -26,6 +26,8 @@ WIDTH, HEIGHT = 560.0, 350.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 14.0, 56.0
 _STEP = 12.0
 """Pixels between lone points that stand side by side."""
+_DASHES = 4
+"""Kinds of dashes in the style sheet."""
 _LABELS = {"n": "samples a problem (N)", "tokens": "generated tokens a problem"}
 _SHAPES = (
     "M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",
@@ -57,7 +59,8 @@ def figure(axis: Axis, lines: Sequence[Series], levels: Sequence[Baseline]) -> s
         return f'<p class="absent">No figure: the {_LABELS[axis]} were not told.</p>'
     frame = _frame(axis, marks, levels)
     steps = side_steps(lines)
-    parts = [_grid(frame, marks), *(_level(frame, level) for level in levels)]
+    dashed = zip(levels, _dashes(levels), strict=True)
+    parts = [_grid(frame, marks), *(_level(frame, level, dashes) for level, dashes in dashed)]
     parts += [_band(frame, line, slot) for slot, line in enumerate(lines)]
     parts += [_line(frame, line, slot, steps[slot] * _STEP) for slot, line in enumerate(lines)]
     return (
@@ -71,8 +74,8 @@ def figure(axis: Axis, lines: Sequence[Series], levels: Sequence[Baseline]) -> s
 def legend(lines: Sequence[Series], levels: Sequence[Baseline]) -> str:
     """What stands for what, as an HTML list."""
     entries = [_entry(line, slot) for slot, line in enumerate(lines)]
-    for level in levels:
-        swatch = f'<line class="{_dashes(level)}" x1="0" x2="30" y1="8" y2="8"/>'
+    for level, dashes in zip(levels, _dashes(levels), strict=True):
+        swatch = f'<line class="{dashes}" x1="0" x2="30" y1="8" y2="8"/>'
         entries.append(_item(swatch, f"{level.name} {share(level.accuracy)}"))
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
@@ -105,11 +108,11 @@ def _grid(frame: _Frame, marks: Sequence[Mark]) -> str:
     return "".join([*parts, label, "</g>"])
 
 
-def _level(frame: _Frame, level: Baseline) -> str:
+def _level(frame: _Frame, level: Baseline, dashes: str) -> str:
     y = frame.y(level.accuracy)
     ends = f'x1="{_LEFT:g}" x2="{WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"'
     tooltip = f"<title>{_text(level.name)}: {share(level.accuracy)}</title>"
-    return f'<line class="{_dashes(level)}" {ends}>{tooltip}</line>'
+    return f'<line class="{dashes}" {ends}>{tooltip}</line>'
 
 
 def _band(frame: _Frame, line: Series, slot: int) -> str:
@@ -175,8 +178,13 @@ def _item(swatch: str, text: str) -> str:
     return f"<li>{drawing}{_text(text)}</li>"
 
 
-def _dashes(level: Baseline) -> str:
-    return "level chance" if level.chance else "level"
+def _dashes(levels: Sequence[Baseline]) -> list[str]:
+    """The classes of each level: greedy ones differ in their dashes."""
+    greedy = [level.name for level in levels if not level.chance]
+    return [
+        "level chance" if level.chance else f"level dash-{greedy.index(level.name) % _DASHES}"
+        for level in levels
+    ]
 
 
 def _colour(line: Series, slot: int) -> str:

@@ -15,6 +15,7 @@ from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, ranking_name
 from ponder.evals.rescore import billed
 from ponder.evals.summary import natural, summarise
+from ponder.report.names import short_names
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
 from ponder.session.ending import ballot
@@ -197,15 +198,6 @@ def loaded(folders: Sequence[Path], **options: object) -> list[LoadedRun]:
     paths = [path for folder in folders for path in find_runs(folder)]
     names = short_names(paths)
     return [load_run(path, name, **options) for path, name in zip(paths, names, strict=True)]  # type: ignore[arg-type]
-
-
-def short_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that differ from each other."""
-    for parts in range(1, max((len(path.resolve().parts) for path in paths), default=0)):
-        names = ["/".join(path.resolve().parts[-parts:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
 
 
 def reselected(run: LoadedRun, name: str, selector: str, score: str | None = None) -> LoadedRun:

@@ -20,6 +20,8 @@ DOTS = 300
 """Of a PNG, an inch."""
 _LEGEND_ROW = 0.16
 """Inches."""
+_LONGEST_NAME = 400
+"""Characters that are looked at."""
 _STYLE: Mapping[Any, Any] = MappingProxyType(
     {
         "font.family": "sans-serif",
@@ -88,7 +90,8 @@ def sheet(paper: Paper, height: float, labels: Sequence[str] = ()) -> Figure:
     """An empty figure of the paper's width: `height` inches and what a legend of `labels` takes."""
     from matplotlib.figure import Figure
 
-    rows = -(-len(labels) // _columns(paper, labels))
+    lines = sum(label.count("\n") + 1 for label in labels)
+    rows = -(-lines // _columns(paper, labels))
     return Figure(figsize=(paper.width, height + rows * _LEGEND_ROW), layout="constrained")
 
 
@@ -109,8 +112,14 @@ def add_legend(figure: Figure, paper: Paper, keys: Sequence[Key]) -> None:
 
 
 def named(text: str, characters: int = 44) -> str:
-    """A name as a figure shows it; an underscore in front would hide it from a legend."""
-    shown = clipped(text, characters)
+    """A name as a figure shows it; of a long one the middle is left out, its ends tell it apart.
+
+    An underscore in front would hide it from a legend.
+    """
+    shown = clipped(text, _LONGEST_NAME)
+    if len(shown) > characters:
+        head = (characters - 1) // 2
+        shown = f"{shown[:head]}…{shown[len(shown) - (characters - 1 - head) :]}"
     return f"\u2009{shown}" if shown.startswith("_") else shown
 
 
@@ -133,5 +142,6 @@ def _columns(paper: Paper, labels: Sequence[str]) -> int:
     from matplotlib.textpath import TextPath
 
     size = _STYLE["font.size"]
-    widths = [TextPath((0, 0), label, size=size).get_extents().width for label in labels]
+    lines = [line for label in labels for line in label.split("\n")]
+    widths = [TextPath((0, 0), line, size=size).get_extents().width for line in lines]
     return max(1, int(paper.width / ((max(widths, default=0.0) + 4 * size) / 72)))

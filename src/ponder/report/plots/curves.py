@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ponder.report.plots.canvas import Key, Paper, add_legend, named, sheet
-from ponder.report.plots.palette import INK, Dashes, Look
+from ponder.report.plots.palette import INK, Dashes, Look, level_dashes
 from ponder.report.plots.panels import CurveFigure, Panel, Ticks
 from ponder.report.scales import (
     accuracy_range,
@@ -35,7 +35,8 @@ def draw_curves(figure: CurveFigure, looks: Mapping[str, Look], paper: Paper) ->
     """The figure on paper; `looks` has one for each line."""
     lines = {line.name: line for panel in figure.panels for line in panel.lines}
     levels = {level.name: level for panel in figure.panels for level in panel.levels}
-    keys = [*_line_keys(lines.values(), looks), *_level_keys(figure, levels.values())]
+    dashes = level_dashes(levels.values())
+    keys = [*_line_keys(lines.values(), looks), *_level_keys(figure, levels.values(), dashes)]
     keys = keys if figure.legend else []
     across = min(len(figure.panels), paper.across)
     down = -(-len(figure.panels) // across)
@@ -43,7 +44,7 @@ def draw_curves(figure: CurveFigure, looks: Mapping[str, Look], paper: Paper) ->
     drawn = sheet(paper, height, [key.label for key in keys])
     grid = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, panel in zip(grid.flat, figure.panels, strict=False):
-        _draw_panel(axes, panel, looks)
+        _draw_panel(axes, panel, looks, dashes)
     for axes in grid.flat[len(figure.panels) :]:
         axes.remove()
     _scale(grid[0][0], figure, paper.width / across)
@@ -65,7 +66,9 @@ def power_text(value: float) -> str:
     return power if factor == "1" else f"{factor}·{power}"
 
 
-def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
+def _draw_panel(
+    axes: Axes, panel: Panel, looks: Mapping[str, Look], dashes: Mapping[str, Dashes]
+) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.set_title("\n".join(named(line, 36) for line in panel.title.split("\n")))
@@ -74,7 +77,7 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> None:
             level.accuracy,
             color=INK,
             linewidth=0.9,
-            linestyle=_dashes(level),
+            linestyle=dashes[level.name],
             gid=f"level {level.name}",
         )
     if panel.diagonal:
@@ -166,15 +169,13 @@ def _line_keys(lines: Iterable[Series], looks: Mapping[str, Look]) -> Iterator[K
         yield Key(handle, named(line.name))
 
 
-def _level_keys(figure: CurveFigure, levels: Iterable[Baseline]) -> Iterator[Key]:
+def _level_keys(
+    figure: CurveFigure, levels: Iterable[Baseline], dashes: Mapping[str, Dashes]
+) -> Iterator[Key]:
     """Levels across, with their accuracy where it is the same in the whole figure."""
     from matplotlib.lines import Line2D
 
     for level in levels:
-        handle = Line2D([], [], color=INK, linewidth=0.9, linestyle=_dashes(level))
+        handle = Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes[level.name])
         told = f" {share(level.accuracy)}" if len(figure.panels) == 1 else ""
         yield Key(handle, f"{named(level.name)}{told}")
-
-
-def _dashes(level: Baseline) -> Dashes:
-    return ":" if level.chance else "--"

@@ -20,7 +20,7 @@ _CHANCE = "#767676"
 
 def draw_pairs(figure: PairFigure, paper: Paper) -> Figure:
     """Filled marks are more than chance; Holm's p stands at the right of each row."""
-    characters = int(paper.width * 5)
+    characters = int(paper.width * 6)
     stacked = any(len(row.first) + len(row.second) + 3 > characters for row in figure.rows)
     drawn = sheet(paper, 0.8 + (_STACKED_ROW if stacked else _ROW) * len(figure.rows))
     axes = drawn.subplots()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from string import ascii_uppercase
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ponder.report.plots.canvas import Key, Paper, add_legend, named, sheet
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _ROW = 0.28
 """Inches."""
+_CHARACTERS = 14.5
+"""An inch holds so many beside a legend's mark."""
 
 
 def draw_map(choices: ChoiceMap, paper: Paper) -> Figure:
@@ -22,7 +25,7 @@ def draw_map(choices: ChoiceMap, paper: Paper) -> Figure:
     from matplotlib.patches import Patch
 
     keys = [
-        Key(Patch(color=_tint(kind), linewidth=0), f"{letter(kind)}  {named(words, 60)}")
+        Key(Patch(color=_tint(kind), linewidth=0), _label(kind, words, paper))
         for kind, words in enumerate(choices.kinds)
     ]
     drawn = sheet(paper, 0.7 + _ROW * len(choices.cells), [key.label for key in keys])
@@ -46,6 +49,12 @@ def letter(kind: int) -> str:
     """A to Z, then A1 to Z1, ..."""
     round_, place = divmod(kind, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(round_) if round_ else "")
+
+
+def _label(kind: int, words: str, paper: Paper) -> str:
+    """As many lines as the paper's width asks for."""
+    text = f"{letter(kind)}  {named(words, 200)}"
+    return fill(text, int(paper.width * _CHARACTERS), subsequent_indent="     ")
 
 
 def _draw_cell(axes: Axes, row: int, column: int, kind: int) -> None:
