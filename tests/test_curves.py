@@ -60,7 +60,7 @@ def test_expectations_equal_the_mean_over_every_ordered_subset(
 ) -> None:
     size = min(size, len(problem.candidates))
     drawn = [is_right(order, selector) for order in permutations(problem.candidates, size)]
-    estimate = EXPECTATIONS[selector](problem, size, 0)
+    estimate = EXPECTATIONS[selector](problem)(size, 0)
     assert estimate.value == pytest.approx(fmean(drawn), abs=1e-9)
     assert estimate.mc_stderr == 0
 
@@ -75,7 +75,7 @@ def test_expectations_of_larger_pools_equal_random_subsets(
     problem = random_pool(count)
     draw = random.Random(1)
     for size in (count // 8, count // 2):
-        estimate = EXPECTATIONS[selector](problem, size, 0)
+        estimate = EXPECTATIONS[selector](problem)(size, 0)
         drawn = [is_right(draw.sample(problem.candidates, size), selector) for _ in range(draws)]
         noise = math.hypot(0.5 / math.sqrt(draws), estimate.mc_stderr)
         assert estimate.value == pytest.approx(fmean(drawn), abs=4.5 * noise)
@@ -84,18 +84,18 @@ def test_expectations_of_larger_pools_equal_random_subsets(
 def test_a_tie_of_k_counts_one_in_k() -> None:
     for selector in ("majority", "best_of_n", "weighted"):
         problem = pool("abc", right="a", scores=(0.5, 0.5, 0.5))
-        assert EXPECTATIONS[selector](problem, 3, 0).value == pytest.approx(1 / 3)
+        assert EXPECTATIONS[selector](problem)(3, 0).value == pytest.approx(1 / 3)
     uneven = pool("abb", right="a", scores=(0.3, 0.1, 0.2))
-    assert EXPECTATIONS["weighted"](uneven, 3, 0).value == pytest.approx(1 / 2)
+    assert EXPECTATIONS["weighted"](uneven)(3, 0).value == pytest.approx(1 / 2)
 
 
 def test_majority_of_256_votes_is_as_exact_as_of_few() -> None:
     even = pool("a" * 128 + "b" * 128, right="a")
     for size in (1, 2, 64, 255, 256):
-        assert EXPECTATIONS["majority"](even, size, 0).value == pytest.approx(0.5, abs=1e-9)
+        assert EXPECTATIONS["majority"](even)(size, 0).value == pytest.approx(0.5, abs=1e-9)
     single = GradedProblem("p", tuple(GradedCandidate(str(i), None, i == 0) for i in range(256)))
     for size in (1, 16, 256):
-        assert EXPECTATIONS["majority"](single, size, 0).value == pytest.approx(1 / 256, abs=1e-9)
+        assert EXPECTATIONS["majority"](single)(size, 0).value == pytest.approx(1 / 256, abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [5, 64, 128, 200])
@@ -109,7 +109,7 @@ def test_majority_of_256_votes_is_the_multivariate_hypergeometric_sum(size: int)
             ways = math.prod(map(math.comb, groups, counts)) * math.comb(blanks, left)
             won += Fraction(ways, counts.count(max(counts)))
     letters = "a" * 96 + "b" * 90 + "c" * 50 + "-" * 20
-    found = EXPECTATIONS["majority"](pool(letters, right="a"), size, 0)
+    found = EXPECTATIONS["majority"](pool(letters, right="a"))(size, 0)
     assert found.value == pytest.approx(float(won / math.comb(256, size)), abs=1e-9)
 
 
@@ -117,9 +117,9 @@ def test_monte_carlo_agrees_with_enumeration_within_its_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     problem = random_pool(14)
-    exact = [EXPECTATIONS["weighted"](problem, size, 0).value for size in range(1, 14)]
+    exact = [EXPECTATIONS["weighted"](problem)(size, 0).value for size in range(1, 14)]
     monkeypatch.setattr(subsets, "ENUMERATED", 1)
-    drawn = [EXPECTATIONS["weighted"](problem, size, 0) for size in range(1, 14)]
+    drawn = [EXPECTATIONS["weighted"](problem)(size, 0) for size in range(1, 14)]
     for value, estimate in zip(exact, drawn, strict=True):
         assert 0 < estimate.mc_stderr < 0.01
         assert estimate.value == pytest.approx(value, abs=4 * estimate.mc_stderr)
@@ -130,9 +130,9 @@ def test_monte_carlo_errors_of_problems_add_up_as_independent_ones(
 ) -> None:
     """All problems share draws; 0.8 to 1.25 and 4 standard errors are what chance allows here."""
     pools = [random_pool(14, seed) for seed in range(200)]
-    exact = [EXPECTATIONS["weighted"](problem, 5, 0).value for problem in pools]
+    exact = [EXPECTATIONS["weighted"](problem)(5, 0).value for problem in pools]
     monkeypatch.setattr(subsets, "ENUMERATED", 1)
-    drawn = [EXPECTATIONS["weighted"](problem, 5, 0) for problem in pools]
+    drawn = [EXPECTATIONS["weighted"](problem)(5, 0) for problem in pools]
     errors = [e.value - value for e, value in zip(drawn, exact, strict=True) if e.mc_stderr > 0]
     expected_errors = [e.mc_stderr for e in drawn if e.mc_stderr > 0]
     assert len(errors) > 150
@@ -143,16 +143,16 @@ def test_monte_carlo_errors_of_problems_add_up_as_independent_ones(
 
 def test_an_answer_that_nobody_gave_is_worth_less_than_a_negative_sum() -> None:
     problem = pool("ab", right="a", scores=(0.0, -1.0))
-    assert EXPECTATIONS["weighted"](problem, 1, 0).value == 0.5
-    assert EXPECTATIONS["weighted"](problem, 2, 0).value == 1.0
-    assert EXPECTATIONS["weighted"](pool("aab", "b", (-1.0, -1.0, -1.5)), 3, 0).value == 1.0
+    assert EXPECTATIONS["weighted"](problem)(1, 0).value == 0.5
+    assert EXPECTATIONS["weighted"](problem)(2, 0).value == 1.0
+    assert EXPECTATIONS["weighted"](pool("aab", "b", (-1.0, -1.0, -1.5)))(3, 0).value == 1.0
 
 
 def test_monte_carlo_depends_on_seed_and_problem_alone() -> None:
-    first = EXPECTATIONS["weighted"](random_pool(64), 16, 0)
+    first = EXPECTATIONS["weighted"](random_pool(64))(16, 0)
     assert first.mc_stderr > 0
-    assert EXPECTATIONS["weighted"](random_pool(64), 16, 0) == first
-    assert EXPECTATIONS["weighted"](random_pool(64), 16, 1) != first
+    assert EXPECTATIONS["weighted"](random_pool(64))(16, 0) == first
+    assert EXPECTATIONS["weighted"](random_pool(64))(16, 1) != first
 
 
 def test_sizes_double_up_to_the_smallest_pool_and_end_with_all_of_it() -> None:
@@ -185,7 +185,7 @@ def test_subtrees_are_taken_whole(selector: str, own: list[GradedCandidate], siz
     for chosen in combinations(groups, size):
         members = tuple(candidate for group in chosen for candidate in group)
         whole = GradedProblem("p", members)
-        chances.append(EXPECTATIONS[selector](whole, len(members), 0).value if members else 0.0)
+        chances.append(EXPECTATIONS[selector](whole)(len(members), 0).value if members else 0.0)
     cut = subtrees.expected(GradedProblem("p", tuple(placed)), selector, 2, 3, size)
     assert cut.value == pytest.approx(fmean(chances), abs=1e-9)
     assert cut.mc_stderr == 0

@@ -38,17 +38,30 @@ def expected(
 ) -> dict[str, Estimate]:
     """By problem id, the accuracy expected of a random subset of `size` candidates.
 
+    Raises UsageError as `expected_at` does.
+    """
+    return expected_at(problems, selector, (size,), seed)[size]
+
+
+def expected_at(
+    problems: Sequence[GradedProblem], selector: str, sizes: Sequence[int], seed: int = 0
+) -> dict[int, dict[str, Estimate]]:
+    """By size and problem id, the accuracy expected of a random subset of so many candidates.
+
     Raises UsageError for problems whose candidates are not exchangeable: their subsets are no draws
     that could have been.
     """
+    found: dict[int, dict[str, Estimate]] = {size: {} for size in sizes}
     for problem in problems:
         if not problem.exchangeable:
             raise UsageError(
                 f"the candidates of {problem.id!r} come from a search: it has one N, no curve; "
                 "run the search again at each N"
             )
-    expect = EXPECTATIONS[selector]
-    return {p.id: expect(p, size, seed) if p.candidates else WRONG for p in problems}
+        expectation = EXPECTATIONS[selector](problem) if problem.candidates else None
+        for size in sizes:
+            found[size][problem.id] = expectation(size, seed) if expectation else WRONG
+    return found
 
 
 def selected(

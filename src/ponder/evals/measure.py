@@ -181,8 +181,8 @@ def _subsets(problems: Sequence[GradedProblem], n: int | None, seed: int) -> Poi
     tokens = {size: curves.subset_tokens(problems, size) for size in sizes}
     return {
         selector: {
-            size: At(curves.expected(problems, selector, size, seed), tokens[size])
-            for size in sizes
+            size: At(estimates, tokens[size])
+            for size, estimates in curves.expected_at(problems, selector, sizes, seed).items()
         }
         for selector in curves.available(problems)
     }

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ponder.evals.graded import Estimate, GradedCandidate, GradedProblem
+from ponder.evals.graded import Estimate, GradedCandidate
 from ponder.search.selection import TIE
 
 ENUMERATED = 200_000
@@ -37,15 +37,6 @@ Values = NDArray[np.float64]
 
 Payoff = Callable[[Subsets], Values]
 """The chance that each subset's choice is right."""
-
-
-def weighted_expectation(problem: GradedProblem, size: int, seed: int) -> Estimate:
-    """Expected accuracy of weighted voting over subsets of `size` candidates.
-
-    Monte Carlo draws depend on the seed, the problem's id and the size only.
-    """
-    payoff = WeightedVote.among(problem.candidates)
-    return subset_mean(payoff, len(problem.candidates), size, repr((seed, problem.id, size)))
 
 
 def subset_mean(payoff: Payoff, count: int, size: int, name: str) -> Estimate:
@@ -79,7 +70,7 @@ def _enumerated(count: int, size: int) -> Subsets:
     return np.ascontiguousarray(np.fromiter(flat, np.intp, total * size).reshape(total, size).T)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _drawn(count: int, size: int) -> Subsets:
     """Places of `DRAWS` random subsets in `SHUFFLES` rows of `count`, each row's equally often.
 
