@@ -88,9 +88,9 @@ def _won(
     shape = (len(nodes), len(winning), counts[0].exactly.shape[1])
     unwon: Waves = np.ones(shape, dtype=np.complex128)
     won: Waves = np.zeros(shape, dtype=np.complex128)
-    for (_, groups, share), own in sorted(
-        zip(classes, counts, strict=True), key=lambda pair: pair[0].share
-    ):
+    # Groups without a right member first: nothing is won yet that they would have to multiply.
+    ordered = sorted(zip(classes, counts, strict=True), key=lambda pair: pair[0].share)
+    for (_, groups, share), own in ordered:
         exact = own.exactly[winning.start : winning.stop]
         others = own.at_most[winning.start - 1 : winning.stop - 1] + nodes * exact
         if share:
