@@ -113,6 +113,15 @@ def test_majority_of_256_votes_is_the_multivariate_hypergeometric_sum(size: int)
     assert found.value == pytest.approx(float(won / math.comb(256, size)), abs=1e-9)
 
 
+@pytest.mark.parametrize("selector", EXPECTATIONS)
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_certain_is_exactly_so(selector: str, right: bool) -> None:
+    """Majority is computed by a Fourier transform, best of N by a sum of quotients: both round."""
+    own = [GradedCandidate(str(i % 3), i / 7, right) for i in range(7)]
+    at = EXPECTATIONS[selector](GradedProblem("p", tuple(own)))
+    assert {at(size, 0).value for size in range(1, 8)} == {float(right)}
+
+
 def test_monte_carlo_agrees_with_enumeration_within_its_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -227,6 +236,13 @@ def test_the_interval_of_right_and_wrong_is_wilsons() -> None:
     nothing = mean_interval([0.0] * 40)
     assert (nothing.low, nothing.high) == pytest.approx((0, 0.0876216), abs=1e-6)
     assert mean_interval([1.0] * 40)[:3] == pytest.approx((1, 1 - 0.0876216, 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("noise", [1e-16, 1e-13, -1e-16])
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_rounding_does_not_move_an_interval(value: float, noise: float) -> None:
+    exact, off = mean_interval([value] * 100), mean_interval([value + noise] * 100)
+    assert off == pytest.approx(exact, abs=1e-9)
 
 
 def test_values_that_vary_less_determine_the_mean_better() -> None:

@@ -16,7 +16,7 @@ from ponder.report.parts import PartRow, part_rows
 from ponder.report.parts_fragment import part_tables
 from ponder.report.parts_table import part_table
 from ponder.report.view import Part, Point, RunView
-from ponder.report.wording import share
+from ponder.report.wording import interval, share, signed
 from tests.report_samples import HOSTILE, pool_run
 from tests.test_cli import PLAY, data, ponder  # noqa: F401  a fixture among them
 
@@ -139,3 +139,10 @@ def test_lines_across_are_on_the_page_and_printed(
     drawn = page.read_text(encoding="utf-8")
     assert f"larger greedy {share(accuracy)}" in drawn
     assert "largest 12.5 %" in drawn
+
+
+def test_numbers_that_differ_by_rounding_alone_are_written_alike() -> None:
+    for value in (0.0625, 0.06250000000000001, 0.06249999999999999):
+        assert (share(value), signed(value)) == ("6.2 %", "+6.2")
+        assert interval(value, 1.0) == "6.2 to 100.0"
+    assert signed(-1e-17) == "+0.0"

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 
-from ponder.evals.graded import Estimate, GradedProblem
+from ponder.evals.graded import Estimate, GradedProblem, probability
 from ponder.evals.subsets import WeightedVote, subset_mean
 from ponder.evals.votes import GroupClass, majority_chance
 
@@ -45,7 +45,7 @@ def best_of_n(problem: GradedProblem) -> Expectation:
     def at(size: int, _seed: int) -> Estimate:
         ways = _ways(count, size)
         chances = ((ways[most] - ways[less]) / ways[count] * share for less, most, share in levels)
-        return Estimate(min(sum(chances), 1.0))
+        return Estimate(probability(sum(chances)))
 
     return at
 

@@ -43,6 +43,10 @@ class GradedProblem:
     subject: str | None = None
 
 
+_ROUNDING = 1e-12
+"""More than a computed probability is off by."""
+
+
 class Estimate(NamedTuple):
     """How often one problem is answered right."""
 
@@ -50,3 +54,10 @@ class Estimate(NamedTuple):
     """Within [0, 1]."""
     mc_stderr: float = 0.0
     """Standard error of a Monte Carlo mean; 0 when exact."""
+
+
+def probability(computed: float) -> float:
+    """What was `computed` with rounding; exactly 0 or 1 where it is that but for rounding."""
+    if computed < _ROUNDING:
+        return 0.0
+    return 1.0 if computed > 1 - _ROUNDING else computed

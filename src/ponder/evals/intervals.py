@@ -47,7 +47,8 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     count = len(values)
     if not count:
         raise UsageError("there are no problems to take a mean over")
-    mean = min(max(fmean(values), 0.0), 1.0)
+    values = [_without_rounding(value) for value in values]
+    mean = fmean(values)
     most = mean * (1 - mean)
     farthest = max(abs(value - mean) for value in values)
     one_more = farthest**2 if farthest > _SAME else most
@@ -56,6 +57,13 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     low, high = _wilson(mean, effective, NormalDist().inv_cdf((1 + level) / 2))
     stderr = math.sqrt(varied / (count - 1) / count if count > 1 else most)
     return Interval(mean, low, high, stderr)
+
+
+def _without_rounding(value: float) -> float:
+    """Exactly 0 or 1 where it is that but for rounding: there alone `effective` is the count."""
+    if value < _SAME:
+        return 0.0
+    return 1.0 if value > 1 - _SAME else value
 
 
 def _wilson(mean: float, count: float, z: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ponder.evals.graded import Estimate, GradedCandidate
+from ponder.evals.graded import Estimate, GradedCandidate, probability
 from ponder.search.selection import TIE
 
 ENUMERATED = 200_000
@@ -47,7 +47,8 @@ def subset_mean(payoff: Payoff, count: int, size: int, name: str) -> Estimate:
     before it looks at them, `SHUFFLES` times: so their errors are uncorrelated all the same.
     """
     if math.comb(count, size) <= ENUMERATED:
-        return Estimate(float(_each(payoff, np.arange(count), _enumerated(count, size)).mean()))
+        values = _each(payoff, np.arange(count), _enumerated(count, size))
+        return Estimate(probability(float(values.mean())))
     digest = hashlib.sha256(name.encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     shuffled = generator.permuted(np.tile(np.arange(count), (SHUFFLES, 1)), axis=1)

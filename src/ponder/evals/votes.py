@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ponder.evals.graded import probability
+
 Waves = NDArray[np.complex128]
 """A generating function of the subset's size, at half the roots of unity: its `rfft`."""
 
@@ -57,7 +59,7 @@ def majority_chance(classes: Sequence[GroupClass], count: int, size: int) -> flo
         losing = losing * counts[place].at_most[-1] ** groups
         first = last + 1
     coefficient = float(np.fft.irfft(won, period)[size % period])
-    return min(max(coefficient / float(summed[size]), 0.0), 1.0)
+    return probability(coefficient / float(summed[size]))
 
 
 class _Counts(NamedTuple):

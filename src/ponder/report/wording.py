@@ -7,17 +7,23 @@ from ponder.trace import Trace
 
 def share(value: float | None) -> str:
     """0.475 as "47.5 %"."""
-    return "-" if value is None else f"{value * 100:.1f} %"
+    return "-" if value is None else f"{_points(value)} %"
 
 
 def signed(value: float) -> str:
     """-0.0123 as "-1.2", in percentage points."""
-    return f"{value * 100:+.1f}"
+    return _points(value, "+")
 
 
 def interval(low: float | None, high: float | None) -> str:
     """0.41 and 0.541 as "41.0 to 54.1"."""
-    return "-" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}"
+    return "-" if low is None or high is None else f"{_points(low)} to {_points(high)}"
+
+
+def _points(value: float, sign: str = "") -> str:
+    """Percentage points; what differs by rounding alone is written alike, and 0 has no sign."""
+    points = round(round(value * 100, 9), 1) + 0.0
+    return f"{points:{sign}.1f}"
 
 
 def count(value: float | None) -> str:
