@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ponder.errors import UsageError
 from ponder.evals.cost_curves import CostCurve, Named, cost_curves
 from ponder.evals.curves import expected
-from ponder.evals.matched import at_equal_cost, pareto
+from ponder.evals.matched import MatchedCosts, at_equal_cost, cheaper, pareto
 from ponder.evals.measure import Measured, measure
+from ponder.report.comparison import equal_cost_report
 from ponder.trace import Node, Spent, Trace
 from ponder.types import Answer, Candidate, Example, NodePath, Problem
 from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
@@ -88,18 +92,65 @@ def test_the_same_accuracy_for_less() -> None:
     large = CostCurve("large", "oracle", (), ("p0",), (1,), np.array([[0.75]]), np.array([[120.0]]))
     result = at_equal_cost([*small, large], "generated_tokens")
     found = {(own["method"], own["equals"]): own for own in result["cheaper"]}
-    cheaper = found["small", "large"]
-    assert cheaper["n"] == pytest.approx(3)
-    assert cheaper["times_less"]["value"] == pytest.approx(120 / 30)
+    less = found["small", "large"]
+    assert less["n"] == pytest.approx(3)
+    assert less["times_less"]["value"] == pytest.approx(120 / 30)
     never = found["large", "small"]
     assert (never["n"], never["times_less"]["value"]) == (None, 0)
+
+
+def line(name: str, accuracy: Sequence[float], cost: Sequence[float]) -> CostCurve:
+    """One problem, N = 1, 2, 4, ..."""
+    sizes = tuple(2**place for place in range(len(cost)))
+    table, costs = np.array(accuracy)[:, None], np.array(cost)[:, None]
+    return CostCurve(name, "majority", (), ("p0",), sizes, table, costs)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "times"),
+    [((0.6, 0.6, 0.6), 0.5), ((0.6, 0.55, 0.5), 0.5), ((0.2, 0.4, 0.6), 2.0)],
+)
+def test_what_the_other_spends_beyond_need_is_no_saving(
+    accuracy: Sequence[float], times: float
+) -> None:
+    """A flat, a falling and a rising curve of 10, 20 and 40 tokens, beside 0.7 for 20."""
+    found = cheaper(line("one", (0.7,), (20,)), line("other", accuracy, (10, 20, 40)))
+    assert found["times_less"]["value"] == pytest.approx(times)
+
+
+def shown(one: CostCurve, other: CostCurve) -> str:
+    console = Console(width=100, record=True, file=StringIO())
+    equal: MatchedCosts = {
+        "axis": "generated_tokens",
+        "n_problems": 1,
+        "matched": [],
+        "unmatched": [],
+        "cheaper": [cheaper(one, other)],
+        "pareto": [],
+    }
+    console.print(equal_cost_report(equal))
+    return console.export_text()
+
+
+def test_what_is_dearer_is_not_shown_as_cheaper() -> None:
+    flat = line("flat", (0.6, 0.6), (10, 40))
+    nothing = "No method reaches another's accuracy for less"
+    assert nothing in shown(line("dear", (0.7,), (20,)), flat)
+    less = shown(line("cheap", (0.7,), (5,)), flat)
+    assert re.search(r"cheap +flat +60.0 % +1 +2 ", less)
+    assert nothing not in less
+
+
+def test_what_is_more_accurate_by_rounding_alone_is_not_in_the_front() -> None:
+    front = pareto([line("flat", (0.5, 0.5000000000000001), (10, 20))])
+    assert [point["n"] for point in front] == [1]
 
 
 def test_how_sure_it_is_that_something_is_cheaper() -> None:
     """Equal accuracy on average, but problem by problem it is chance: never is within reach."""
     half = curves(a=run(*["r", "a"] * 20), b=run(*["a", "r"] * 20, tokens=40))
-    cheaper = at_equal_cost(half, "generated_tokens")["cheaper"][0]["times_less"]
-    assert cheaper == {"value": 4, "ci_low": 0, "ci_high": 4}
+    less = at_equal_cost(half, "generated_tokens")["cheaper"][0]["times_less"]
+    assert less == {"value": 4, "ci_low": 0, "ci_high": 4}
 
 
 points = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=8)

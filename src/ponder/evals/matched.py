@@ -13,6 +13,9 @@ from ponder.evals.compare import Method, PairResult, pair_results
 from ponder.evals.cost_curves import CostCurve, Table
 from ponder.evals.costs import Axis
 
+_SAME = 1e-9
+"""Accuracies that differ by no more are equal but for rounding."""
+
 
 class MatchedPair(TypedDict):
     """Two methods at the cost of the cheaper one."""
@@ -43,7 +46,8 @@ class Cheaper(TypedDict):
     n: float | None
     """Where the curve first reaches it, straight between measured N; None: nowhere."""
     times_less: Estimated
-    """The other's cost over this one's; 0 where it is nowhere reached."""
+    """The least cost at which the other reaches it over this one's; below 1: this one is dearer,
+    0: it nowhere reaches it."""
 
 
 class ParetoPoint(TypedDict):
@@ -88,7 +92,7 @@ def at_equal_cost(curves: Sequence[CostCurve], axis: Axis) -> MatchedCosts:
             for (cost, ours, theirs), result in zip(had, results, strict=True)
         ],
         "unmatched": unmatched,
-        "cheaper": [_cheaper(one, other) for one, other in permutations(curves, 2)],
+        "cheaper": [cheaper(one, other) for one, other in permutations(curves, 2)],
         "pareto": pareto(curves),
     }
 
@@ -100,17 +104,20 @@ def _unmatched(first: CostCurve, second: CostCurve, cost: float) -> Unmatched:
     return {"first": first.name, "second": second.name, "reason": reason}
 
 
-def _cheaper(one: CostCurve, other: CostCurve) -> Cheaper:
-    """The interval draws problems again; costs and accuracies are those of each draw."""
+def cheaper(one: CostCurve, other: CostCurve) -> Cheaper:
+    """Where `one` has the accuracy of the `other` at its largest N, and how much less it costs.
+
+    The interval draws problems again; costs and accuracies are those of each draw.
+    """
 
     def times_less(weights: Weights) -> Values:
         of = weights.sum(axis=1, keepdims=True)
-        reached = _reached(
-            weights @ one.accuracy.T / of,
-            weights @ one.cost.T / of,
-            (weights @ other.accuracy[-1]) / of[:, 0],
+        wanted = (weights @ other.accuracy[-1]) / of[:, 0]
+        ours, theirs = (
+            _reached(weights @ curve.accuracy.T / of, weights @ curve.cost.T / of, wanted)
+            for curve in (one, other)
         )
-        return np.asarray(weights @ other.cost[-1] / of[:, 0] / reached)
+        return np.asarray(theirs / ours)
 
     accuracy = float(other.accuracy[-1].mean())
     sizes = np.array([one.sizes], dtype=np.float64)
@@ -130,7 +137,7 @@ def _reached(accuracy: Table, places: Table, wanted: Values) -> Values:
 
     Infinite where it never does.
     """
-    enough = accuracy >= wanted[:, None] - 1e-12
+    enough = accuracy >= wanted[:, None] - _SAME
     first = enough.argmax(axis=1)
     rows = np.arange(len(accuracy))
     before = np.maximum(first - 1, 0)
@@ -157,6 +164,6 @@ def pareto(curves: Sequence[CostCurve]) -> list[ParetoPoint]:
     ]
     front: list[ParetoPoint] = []
     for point in sorted(points, key=lambda one: (one["cost"], -one["accuracy"])):
-        if not front or point["accuracy"] > front[-1]["accuracy"]:
+        if not front or point["accuracy"] > front[-1]["accuracy"] + _SAME:
             front.append(point)
     return front

@@ -87,7 +87,7 @@ def probability(p: float) -> str:
 def equal_cost_report(equal: MatchedCosts) -> RenderableType:
     """The pairs at equal cost, who reaches whom for less, and the Pareto front."""
     lines = [Text(pair["reason"]) for pair in equal["unmatched"]]
-    return Group(_matched(equal), *lines, _cheaper(equal), _pareto(equal))
+    return Group(_matched(equal), *lines, _less(equal), _pareto(equal))
 
 
 def _matched(equal: MatchedCosts) -> Table:
@@ -100,20 +100,23 @@ def _matched(equal: MatchedCosts) -> Table:
     return table
 
 
-def _cheaper(equal: MatchedCosts) -> Table:
+def _less(equal: MatchedCosts) -> RenderableType:
+    """Only what is cheaper: a method that needs more for the same accuracy is none."""
+    cheaper = [found for found in equal["cheaper"] if (found["times_less"]["value"] or 0.0) > 1]
+    if not cheaper:
+        return Text(f"No method reaches another's accuracy for less {equal['axis']}.")
     heads = ("method", "equals", "accuracy", "at N", "times less", "95 % interval")
     table = headed(f"the same accuracy for less {equal['axis']}", heads)
-    for found in equal["cheaper"]:
-        if found["n"] is not None:
-            less = found["times_less"]
-            table.add_row(
-                visible(found["method"]),
-                visible(found["equals"]),
-                share(found["accuracy"]),
-                f"{found['n']:.3g}",
-                count(less["value"]),
-                f"{count(less['ci_low'])} to {count(less['ci_high'])}",
-            )
+    for found in cheaper:
+        less = found["times_less"]
+        table.add_row(
+            visible(found["method"]),
+            visible(found["equals"]),
+            share(found["accuracy"]),
+            "-" if found["n"] is None else f"{found['n']:.3g}",
+            count(less["value"]),
+            f"{count(less['ci_low'])} to {count(less['ci_high'])}",
+        )
     return table
 
 
