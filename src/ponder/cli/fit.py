@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ponder.cli.methods import note_problems
 from ponder.cli.options import AsJson, Runs, Score
 from ponder.cli.terminal import announce, output, print_json, working
 from ponder.evals.fit_options import FittedRun
@@ -40,6 +41,7 @@ def fit_policy(
     """
     with working("fitting"):
         found = loaded(runs, score=score)
+        note_problems(found)
         fitted = fit(
             [FittedRun(run.view.name, run.study, run.measured) for run in found],
             samples=samples,

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ponder.cli.terminal import announce
 from ponder.errors import UsageError
 from ponder.evals.cost_curves import Named
 from ponder.evals.expectations import EXPECTATIONS
 from ponder.evals.repeats import repeats
+from ponder.report.escape import visible
 from ponder.report.names import short_names
 from ponder.report.view import SELECTOR_LABELS
-from ponder.report.views import LoadedRun, find_runs, load_run
+from ponder.report.views import LoadedRun, check_together, find_runs, load_run
 
 
 class Asked(NamedTuple):
@@ -69,7 +71,10 @@ def asked_of(
 
 
 def chosen_runs(asked: Sequence[Asked], options: Mapping[str, object]) -> list[Chosen]:
-    """The runs in the folders, each once a selector and score; a run is read once a score."""
+    """The runs in the folders, each once a selector and score; a run is read once a score.
+
+    Raises UsageError for runs that hold different problems under one id.
+    """
     wanted = dict.fromkeys(
         Asked(path, selector, score)
         for folder, selector, score in asked
@@ -81,8 +86,15 @@ def chosen_runs(asked: Sequence[Asked], options: Mapping[str, object]) -> list[C
         (path, score): load_run(path, names[path], score=score, **options)  # type: ignore[arg-type]
         for path, score in dict.fromkeys((own.folder, own.score) for own in wanted)
     }
+    note_problems(list(runs.values()))
     found = [(runs[own.folder, own.score], own) for own in wanted]
     return [Chosen(run, own.selector or run.view.selector, own.score) for run, own in found]
+
+
+def note_problems(runs: Sequence[LoadedRun]) -> None:
+    """Say by what problems are matched that hold no question; raises as `chosen_runs` does."""
+    for line in check_together(runs):
+        announce(visible(line))
 
 
 def methods_of(chosen: Sequence[Chosen]) -> list[Named]:

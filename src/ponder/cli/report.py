@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ponder.cli.figures import Across, across_of, subjects_of
+from ponder.cli.methods import note_problems
 from ponder.cli.options import AsJson, HowAggregated, Price, Runs, Score, WhoseGrades
 from ponder.cli.terminal import announce, output, print_json, working
 from ponder.cli.words import prices_of, whole_numbers
@@ -70,6 +71,7 @@ def report(
     with working("reading"):
         found = loaded(runs, **options, prices=prices, sizes=whole_numbers(n, "--n"))
         across = across_of(line or ())
+    note_problems([*found, *across.runs])
     if figures is not None:
         _write_figures(figures, found, across, policy)
     page = html or runs[0] / "report.html"

@@ -14,6 +14,7 @@ from ponder.evals.costs import Costing
 from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, ranking_name
 from ponder.evals.rescore import billed
+from ponder.evals.same_problems import Held, check_same_problems
 from ponder.evals.summary import natural, summarise
 from ponder.report.names import short_names
 from ponder.report.view import RunView, Summary
@@ -198,6 +199,11 @@ def loaded(folders: Sequence[Path], **options: object) -> list[LoadedRun]:
     paths = [path for folder in folders for path in find_runs(folder)]
     names = short_names(paths)
     return [load_run(path, name, **options) for path, name in zip(paths, names, strict=True)]  # type: ignore[arg-type]
+
+
+def check_together(runs: Sequence[LoadedRun]) -> list[str]:
+    """Raise UsageError where equal ids are not equal problems; returns what cannot be checked."""
+    return check_same_problems([Held(run.view.name, run.view.examples) for run in runs])
 
 
 def reselected(run: LoadedRun, name: str, selector: str, score: str | None = None) -> LoadedRun:
