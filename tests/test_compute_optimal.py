@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from ponder.budget import Budget
 from ponder.errors import UsageError
+from ponder.recipes.recipe import Study
+from ponder.recipes.registry import check_fitted
 from ponder.search.difficulty import agreement, edges_of, level_of, mean_score
-from ponder.search.policy import Choice, Measure, Policy
+from ponder.search.policy import Choice, Measure, Policy, fitted_on
 from ponder.search.selection import Ballot
 from ponder.session import SessionOptions
 from ponder.strategies.compute_optimal import ComputeOptimal
@@ -113,10 +116,33 @@ def test_a_policy_comes_back_from_its_file(tmp_path: Path) -> None:
         "share": 0.25,
     }
     other = Policy(
-        4, "agreement", "min", (0.5, 0.5), {16: (Choice("sample", 16, "majority", knobs),) * 3}
+        4,
+        "agreement",
+        "min",
+        (0.5, 0.5),
+        {16: (Choice("sample", 16, "majority", knobs),) * 3},
+        {"engine": "vllm", "model": 'a "name"', "temperature": 0.7},
     )
     assert load_policy(Path(written(tmp_path, other))) == other
     assert load_policy(Path(written(tmp_path))) == POLICY
+
+
+def test_a_policy_that_was_fitted_on_something_else_warns(tmp_path: Path) -> None:
+    """Its edges are values of one verifier, on samples of one model, prompt and temperature."""
+    study = Study(engine="embedded", verifier="arithmetic", sampling={"temperature": 0.5})
+    fitted = fitted_on(study.model_dump())
+    assert fitted["temperature"] == 0.5
+    assert "model" not in fitted, "the engine's own default"
+    strategy = ComputeOptimal(policy=written(tmp_path, replace(POLICY, fitted=fitted)))
+    with warnings.catch_warnings(action="error"):
+        check_fitted(strategy, study)
+        check_fitted(ComputeOptimal(policy=written(tmp_path)), study)  # an older file says nothing
+    strategy = ComputeOptimal(policy=written(tmp_path, replace(POLICY, fitted=fitted)))
+    other = study.model_copy(update={"verifier": "random"})
+    with pytest.warns(
+        UserWarning, match=r"fitted with verifier 'arithmetic', not 'random': .*anew"
+    ):
+        check_fitted(strategy, other)
 
 
 def bad(**changes: object) -> str:

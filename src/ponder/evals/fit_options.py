@@ -70,12 +70,7 @@ def options_of(runs: Sequence[FittedRun], more_than: int) -> Options:
     chosen, and when the runs have no problem in common.
     """
     _check(runs)
-    base = next((run for run in runs if run.study["strategy"] == "sample"), None)
-    if base is None or not base.measured.sampled:
-        raise UsageError(
-            "a fit needs a run of `sample` without a stopping rule or a budget: its samples tell "
-            "how hard each problem is"
-        )
+    base = base_of(runs)
     problems = _common(runs)
     searched = {max(run.measured.points["majority"]) for run in runs if not run.measured.sampled}
     found = [option for run in runs for option in _options(run, searched, more_than, problems)]
@@ -91,6 +86,17 @@ def options_of(runs: Sequence[FittedRun], more_than: int) -> Options:
         tuple(_at_first(runs, more_than, problems)),
         {name: _spent(samples[name][:more_than]) for name in problems},
     )
+
+
+def base_of(runs: Sequence[FittedRun]) -> FittedRun:
+    """The run whose samples tell how hard each problem is; UsageError where there is none."""
+    base = next((run for run in runs if run.study.get("strategy") == "sample"), None)
+    if base is None or not base.measured.sampled:
+        raise UsageError(
+            "a fit needs a run of `sample` without a stopping rule or a budget: its samples tell "
+            "how hard each problem is"
+        )
+    return base
 
 
 def _check(runs: Sequence[FittedRun]) -> None:

@@ -9,10 +9,10 @@ from typing import Literal, TypedDict
 from ponder.errors import UsageError
 from ponder.evals.cross_fitting import Difficulty, choices_of, folds, level_edges
 from ponder.evals.fit_figures import Figures, FitAt
-from ponder.evals.fit_options import FittedRun, options_of
+from ponder.evals.fit_options import FittedRun, base_of, options_of
 from ponder.evals.fixed_choices import fixed_choices
 from ponder.search.difficulty import LEVELS
-from ponder.search.policy import Measure, Policy
+from ponder.search.policy import Measure, Policy, fitted_on
 from ponder.search.selection import Aggregation
 
 
@@ -70,7 +70,7 @@ def fit(
         fixed_choices(runs, options.problems),
     )
     return Fitted(
-        Policy(samples, used, aggregation, edges, choices),
+        Policy(samples, used, aggregation, edges, choices, fitted_on(base_of(runs).study)),
         {
             "schema": 1,
             "n_problems": len(options.problems),

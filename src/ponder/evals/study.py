@@ -22,11 +22,12 @@ from ponder.errors import UsageError
 from ponder.evals.datasets import DataSet, load_set
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import check_gradable
+from ponder.evals.model_sizes import told_sizes, verifier_sizes
 from ponder.evals.planning import RUNNING, pilot_of
 from ponder.evals.run_grading import grade_run
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
-from ponder.recipes.registry import check_scored, strategy_of, verifier_of
+from ponder.recipes.registry import check_fitted, check_scored, strategy_of, verifier_of
 from ponder.recipes.toml import recipe_toml
 from ponder.runner import Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
@@ -135,7 +136,9 @@ async def run_plans(
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
     for plan in planned:
-        check_scored(strategy_of(plan.recipe.study), _verifiers(plan.recipe.study))
+        strategy = strategy_of(plan.recipe.study)
+        check_scored(strategy, _verifiers(plan.recipe.study))
+        check_fitted(strategy, plan.recipe.study)
     async with AsyncExitStack() as stack:
         engine, slots = await stack.enter_async_context(opened(planned[0].recipe, announce))
         jobs: list[Job] = []
@@ -153,7 +156,7 @@ async def run_plans(
         async with closed(jobs):
             began = time.monotonic()
             await run(jobs, slots, stop)
-            _keep_time(jobs, time.monotonic() - began)
+            _keep_told(jobs, time.monotonic() - began)
         async with Grader() as grader:
             for store in stores:
                 graded = await grade_run(store, grader)
@@ -161,12 +164,17 @@ async def run_plans(
                     announce(f"{store.folder}: {graded.failures}")
 
 
-def _keep_time(jobs: Sequence[Job], seconds: float) -> None:
-    """Add the time to each run's own: of several that shared it, by their problems."""
+def _keep_told(jobs: Sequence[Job], seconds: float) -> None:
+    """Add the time to each run's own: of several that shared it, by their problems.
+
+    And the verifier's size: a model of the hub is fetched by the first score.
+    """
+    verifiers = {job.store: job.method.verifiers for job in jobs}
     for store, own in Counter(job.store for job in jobs).items():
         told = store.provenance()
         before = cast("float", told.get(RUNNING, 0.0))
-        store.set_provenance({**told, RUNNING: round(before + seconds * own / len(jobs), 1)})
+        taken = {RUNNING: round(before + seconds * own / len(jobs), 1)}
+        store.set_provenance({**told, **verifier_sizes(verifiers[store]), **taken})
 
 
 def _answered(plan: Plan, answer: str) -> Plan:
@@ -206,7 +214,8 @@ async def jobs_of(
     method = method_of(plan.recipe, engine, verifiers, answer_kind(study.answer))
     store.add_examples(examples)
     told = await provenance(engine, verifiers, examples)
-    store.set_provenance({RUNNING: store.provenance().get(RUNNING, 0.0), **told})
+    sizes = await asyncio.to_thread(told_sizes, study, verifiers)
+    store.set_provenance({RUNNING: store.provenance().get(RUNNING, 0.0), **told, **sizes})
     problems = [example.problem for example in examples]
     left = await asyncio.to_thread(unfinished, store, problems, study.n)
     return [Job(problem, method, store) for problem in left]

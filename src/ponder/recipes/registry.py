@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
@@ -13,6 +14,7 @@ from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
 from ponder.recipes.recipe import Host, Recipe, Study
 from ponder.recipes.vllm import open_vllm
+from ponder.search.policy import fitted_on
 from ponder.search.selection import SELECTORS
 from ponder.strategies.base import Strategy
 from ponder.strategies.beam_search import BeamSearch
@@ -80,6 +82,24 @@ def check_scored(strategy: Strategy, verifiers: Sequence[Verifier]) -> None:
         raise UsageError(
             f"{strategy.name} needs scores: name a `verifier`, one of {_names(VERIFIERS)}, mix or "
             "module:function"
+        )
+
+
+def check_fitted(strategy: Strategy, study: Study) -> None:
+    """Warn where a policy's levels were told by another model, prompt, temperature or verifier."""
+    if not isinstance(strategy, ComputeOptimal):
+        return
+    now = fitted_on(study.model_dump())
+    differing = [
+        f"{name} {value!r}, not {now.get(name)!r}"
+        for name, value in strategy.table.fitted.items()
+        if now.get(name) != value
+    ]
+    if differing:
+        warnings.warn(
+            f"the policy was fitted with {'; '.join(differing)}: its levels of difficulty may not "
+            "hold here: fit it anew",
+            stacklevel=2,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ponder.errors import UsageError
 from ponder.search.difficulty import agreement, level_of, mean_score
@@ -39,6 +39,16 @@ class Choice:
         return [*(f"{name} = {value}" for name, value in sorted(self.knobs.items())), self.selector]
 
 
+def fitted_on(study: Mapping[str, Any]) -> dict[str, str | float]:
+    """What difficulty depends on in a run's study: engine, model, prompt, temperature, verifier.
+
+    What the study does not name is left out.
+    """
+    said = {name: study.get(name) for name in ("engine", "model", "prompt", "verifier")}
+    said["temperature"] = (study.get("sampling") or {}).get("temperature")
+    return {name: value for name, value in said.items() if value is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """For each n and level of difficulty, the best choice (Snell et al. 2024, section 3.1)."""
@@ -52,6 +62,8 @@ class Policy:
     """The lowest value of each level but the last, easiest first."""
     choices: Mapping[int, tuple[Choice, ...]]
     """By n, one a level, easiest first."""
+    fitted: Mapping[str, str | float] = field(default_factory=dict)
+    """What drew and scored the samples that the edges come from, see `fitted_on`."""
 
     def __post_init__(self) -> None:
         if self.samples < 1:

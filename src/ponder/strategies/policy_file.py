@@ -38,6 +38,7 @@ class _File(BaseModel):
     measure: Measure
     aggregation: Aggregation = "last"
     edges: list[float]
+    fitted: dict[str, str | float] = {}
     choices: list[_Row]
 
 
@@ -70,7 +71,8 @@ def _policy(file: _File) -> Policy:
         if sorted(levels) != list(range(1, len(levels) + 1)):
             raise UsageError(f"the choices for n = {n} leave out a level: they have {set(levels)}")
     choices = {n: tuple(levels[level] for level in sorted(levels)) for n, levels in rows.items()}
-    return Policy(file.samples, file.measure, file.aggregation, tuple(file.edges), choices)
+    edges = tuple(file.edges)
+    return Policy(file.samples, file.measure, file.aggregation, edges, choices, file.fitted)
 
 
 def policy_toml(policy: Policy, about: str) -> str:
@@ -83,6 +85,10 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"measure = {json.dumps(policy.measure)}"
     yield f"aggregation = {json.dumps(policy.aggregation)}"
     yield f"edges = [{', '.join(repr(float(edge)) for edge in policy.edges)}]"
+    if policy.fitted:
+        yield "\n[fitted]"
+    for name, value in sorted(policy.fitted.items()):
+        yield f"{name} = {json.dumps(value)}"
     for n, row in sorted(policy.choices.items()):
         for level, choice in enumerate(row, start=1):
             knobs = ", ".join(
