@@ -43,10 +43,17 @@ def fingerprint(model: str) -> str:
 
 def parameters(folder: Path) -> int | None:
     """Weights in the folder's safetensors files; None without any, or where they are packed."""
-    tensors = [entry for path in folder.glob("*.safetensors") for entry in _header(path).values()]
-    if not tensors or any(entry["dtype"] not in _FLOATS for entry in tensors):
-        return None
-    return sum(math.prod(map(int, entry["shape"])) for entry in tensors)
+    return sum(tensor_sizes(folder).values()) or None
+
+
+def tensor_sizes(folder: Path) -> dict[str, int]:
+    """Weights of each tensor in the safetensors files; empty where any is packed."""
+    tensors: dict[str, Any] = {}
+    for path in folder.glob("*.safetensors"):
+        tensors |= _header(path)
+    if any(entry["dtype"] not in _FLOATS for entry in tensors.values()):
+        return {}
+    return {name: math.prod(map(int, entry["shape"])) for name, entry in tensors.items()}
 
 
 def end_ids(folder: Path) -> frozenset[int]:

@@ -8,6 +8,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Literal, TypedDict, cast, get_args
 
+from ponder.evals.model_sizes import SIZE, VERIFIER_SIZE, size_in
 from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes.costing import NO_PRICES, NO_SIZE, ModelSize, Prices
 
@@ -49,15 +50,10 @@ class Costing:
 
         A size that `[study]` gives goes before that of the weights.
         """
-        engine = provenance.get("engine")
-        weights = engine.get("parameters") if isinstance(engine, dict) else None
-        size = ModelSize.model_validate(study.get("size") or {})
-        if size.parameters is None and isinstance(weights, int):
-            size = size.model_copy(update={"parameters": weights})
         known = cast("Mapping[str, float]", host.get("prices") or {})
         return cls(
-            size,
-            ModelSize.model_validate(study.get("verifier_size") or {}),
+            size_in(SIZE, study, provenance),
+            size_in(VERIFIER_SIZE, study, provenance),
             Prices.model_validate({**known, **prices}),
         )
 

@@ -180,12 +180,13 @@ class Recipe(_Table):
     def changed(self, study: Mapping[str, Any], host: Mapping[str, Any]) -> Self:
         """The recipe with some values replaced; tables are merged.
 
-        Knobs belong to their strategy or verifier: naming another one drops them.
+        Knobs belong to their strategy or verifier, sizes to their model or verifier: naming
+        another one drops them.
         """
         content = self.model_dump()
-        for owner, knobs in (("strategy", "knobs"), ("verifier", "verifier_knobs")):
+        for owner, owned in _OWNED:
             if study.get(owner, content["study"][owner]) != content["study"][owner]:
-                content["study"][knobs] = {}
+                content["study"][owned] = {}
         for table, values in (("study", study), ("host", host)):
             for key, value in values.items():
                 known = content[table].get(key)
@@ -203,6 +204,14 @@ class Recipe(_Table):
             content = {part: content}
         changes = cast("dict[str, Any]", content)
         return self.changed(changes, {}) if table == "study" else self.changed({}, changes)
+
+
+_OWNED = (
+    ("strategy", "knobs"),
+    ("verifier", "verifier_knobs"),
+    ("model", "size"),
+    ("verifier", "verifier_size"),
+)
 
 
 def _first(error: ValidationError) -> str:

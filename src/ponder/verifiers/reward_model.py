@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from ponder.backends.checkpoint import fingerprint
+from ponder.backends.model_shape import ModelShape, shape_of
 from ponder.backends.prefix_tree import Outputs
 from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import MissingExtraError, UsageError, VerifierError
@@ -94,6 +95,11 @@ class RewardModel:
         family = self._family
         low, high = family.read.low, family.read.high
         return VerifierInfo(self.name, self._identity, family.scores, low, high, family.estimates)
+
+    @property
+    def shape(self) -> ModelShape:
+        """Of the model, as far as its files are here and say."""
+        return shape_of(self.model)
 
     @property
     def counts(self) -> ReadCounts:

@@ -9,6 +9,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
+from ponder.backends.model_shape import ModelShape, shape_of
 from ponder.backends.models import SMOLLM2
 from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import UsageError
@@ -68,6 +69,11 @@ class ValueHeadVerifier:
         told = [self._head.identity, self._base.sha256[:16], *([self.dtype] if self.dtype else [])]
         identity = f"value-head-1({','.join(told)})"
         return VerifierInfo(self.name, identity, "steps", 0.0, 1.0, "value")
+
+    @property
+    def shape(self) -> ModelShape:
+        """Of the whole base model: layers above the head's own are not computed, but counted."""
+        return shape_of(self._base.named)
 
     @property
     def counts(self) -> ReadCounts:
@@ -132,17 +138,17 @@ class _Base:
     def __init__(
         self, named: str | Path | None, find: Callable[[str | Path | None], HeadBase]
     ) -> None:
-        self._named, self._find = named, find
+        self.named, self._find = named, find
 
     @cached_property
     def found(self) -> HeadBase:
         """The model on this machine, fetched or exported first if need be."""
-        return self._find(self._named)
+        return self._find(self.named)
 
     @property
     def sha256(self) -> str:
         """Known for the default model before it is there."""
-        return SMOLLM2.sha256 if self._named is None else self.found.of.sha256
+        return SMOLLM2.sha256 if self.named is None else self.found.of.sha256
 
 
 def _head_folder(named: str | Path | None) -> Path:
