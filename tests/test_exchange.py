@@ -370,6 +370,39 @@ def test_a_search_keeps_its_name_and_gives_one_point(
     assert 'approach is "beam_search" there, "best_of_n" here' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("format", ["pool", "sal"])
+def test_an_exported_search_tells_what_it_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    """With what it pruned, which is in no candidate; without that, nothing is told."""
+    data = lines(tmp_path / "data.jsonl", {"problem": "2 + 3?", "answer": "5"})
+    words = ["--engine", "scripted", "--model", "tests.playing:reasons", "--dataset", data]
+    words += ["--strategy", "beam_search", "--n", 4, "--verifier", "tests.playing:judged"]
+    assert ponder("run", *words, "-o", tmp_path / "run") == 0
+    file = tmp_path / "beam_search.jsonl"
+    assert ponder("export", format, tmp_path / "run", "-o", file) == 0
+    (row,) = values(file)
+    row.pop("spent" if format == "pool" else "ponder")
+    lines(tmp_path / "bare-beam_search.jsonl", row)
+    costs: list[dict[str, Any]] = []
+    for source in ("beam_search", "bare-beam_search"):
+        assert ponder("import", format, tmp_path / f"{source}.jsonl", "-o", tmp_path / source) == 0
+    capsys.readouterr()
+    for run in ("run", "beam_search", "bare-beam_search"):
+        assert ponder("report", tmp_path / run, "--json") == 0
+        (cost,) = json.loads(capsys.readouterr().out)["costs"].values()
+        costs.append(cost)
+    own, told, bare = costs
+    assert own["generations"] > 4
+    for axis in ("generations", "generated_tokens", "seconds"):
+        assert told[axis] == own[axis]
+    assert set(bare.values()) == {None}
+    capsys.readouterr()
+    words = ["compare", tmp_path / "run", tmp_path / "bare-beam_search", "--selector", "majority"]
+    assert ponder(*words, "--axis", "generations") == 2
+    assert "bare-beam_search does not tell generations" in capsys.readouterr().err
+
+
 def test_the_public_pool_goes_through_sal_and_parquet(
     test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ def test_a_pool_is_written_as_it_was_read(tmp_path: Path) -> None:
         ),
         ({"candidates": [{"text": "a", "scores": {"score": 1}}]}, "may not be called 'score'"),
         ({"candidates": [{"text": "a", "completion_tokens": -1}]}, "completion_tokens`: .*got -1"),
+        ({"spent": 12}, "`spent`: .*got 12"),
+        ({"spent": {"generations": -1}}, "`spent.generations`: .*got -1"),
     ],
 )
 def test_what_is_no_pool_is_one_clear_line(
@@ -174,6 +177,17 @@ async def test_generated_tokens_are_summed_when_every_candidate_tells_them() -> 
     assert (await imported({**LEAST, "candidates": candidates})).trace.spent.generated == 7
 
 
+async def test_what_a_search_spent_is_not_told_by_its_candidates() -> None:
+    """Pruned work is in no pool: the candidates' sum would flatter the search."""
+    candidates = [{"text": "a", "completion_tokens": tokens} for tokens in (3, 4)]
+    search = await imported({**LEAST, "candidates": candidates, "exchangeable": False})
+    untold = Spent(generated=None, prompt=None, verifier=None, wasted=None, calls=None)
+    assert search.trace.spent == untold
+    told = {"generations": 9, "generated_tokens": 30}
+    search = await imported({**LEAST, "candidates": candidates, "spent": told})
+    assert search.trace.spent == replace(untold, calls=9, generated=30)
+
+
 names = st.sampled_from(["a", "b"])
 numbers = st.floats(-1, 1) | st.none()
 unknown = st.dictionaries(
@@ -204,6 +218,8 @@ pool_problems = st.fixed_dictionaries(
         "level": st.none() | st.integers() | st.sampled_from(["3", "hard", ""]),
         "subject": st.none() | st.text(),
         "exchangeable": st.booleans(),
+        "spent": st.none()
+        | st.dictionaries(st.sampled_from(["generations", "wasted_tokens", "x"]), st.integers(0)),
     },
 )
 
@@ -224,7 +240,8 @@ async def test_nothing_is_lost_between_import_and_export(row: dict[str, Any]) ->
 def _run(verifier_scores: Mapping[str, tuple[float, ...] | None]) -> tuple[Example, Trace]:
     candidate = Candidate((0,), "It is =4", verifier_scores, 5, "length", Answer("4", "4"))
     cut = Candidate((1,), "It", {}, None, "aborted", None, votes=False)
-    trace = Trace("p", "sample", (), (), (candidate, cut), "4", (0,), Spent())
+    spent = Spent(generated=30, calls=2)
+    trace = Trace("p", "sample", (), (), (candidate, cut), "4", (0,), spent)
     return Example(Problem.ask("2 + 2?", "p"), "4", "3", None, {"source": "book"}), trace
 
 
@@ -238,6 +255,13 @@ def test_a_run_is_exported_with_scores_steps_and_grades() -> None:
         "level": 3,
         "source": "book",
         "exchangeable": True,
+        "spent": {
+            "generations": 2,
+            "generated_tokens": 30,
+            "prompt_tokens": 0,
+            "verifier_tokens": 0,
+            "wasted_tokens": 0,
+        },
         "candidates": [
             {
                 "text": "It is =4",

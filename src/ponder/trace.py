@@ -67,8 +67,8 @@ class Spent:
     wasted: int | None = 0
     """Generated tokens of failed, aborted, retried and uncounted samples; None when some were
     ended midway, which no engine tells the tokens of."""
-    calls: int = 0
-    """Samples drawn, failures included."""
+    calls: int | None = 0
+    """Samples drawn, failures included; None for an import that does not tell."""
     flops: float | None = None
     """Estimated floating-point operations of the engine, when its parameter count is known."""
     seconds: float | None = None

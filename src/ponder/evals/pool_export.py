@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ponder.evals.outcomes import is_exchangeable
-from ponder.evals.pools import FINISH_REASONS, SCORE, STEP_SCORES, STRATEGY, PoolProblem
+from ponder.evals.pools import FINISH_REASONS, SCORE, SPENT, STEP_SCORES, STRATEGY, PoolProblem
 from ponder.search.selection import Aggregation, aggregate
 from ponder.trace import Trace
 from ponder.types import Candidate, Example, NodePath
@@ -36,6 +36,8 @@ def export_problem(
     imported = trace.strategy == STRATEGY
     if not imported:
         row["exchangeable"] = is_exchangeable(trace, example)
+        spent = {name: getattr(trace.spent, ours) for name, ours in SPENT.items()}
+        row["spent"] = {name: value for name, value in spent.items() if value is not None}
     kept = _kept(example, trace)
     row |= example.extra
     row["candidates"] = [

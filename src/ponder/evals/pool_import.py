@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ponder.answers.base import AnswerKind
@@ -12,6 +12,7 @@ from ponder.evals.datasets import plain
 from ponder.evals.pools import (
     FINISH_REASONS,
     SCORE,
+    SPENT,
     STEP_SCORES,
     STRATEGY,
     PoolCandidate,
@@ -124,15 +125,6 @@ def _trace(problem: PoolProblem, candidates: Sequence[Candidate]) -> Trace:
         Node(c.path, (), c.text, c.ended, None, c.scores, c.tokens, verifier_tokens=None)
         for c in candidates
     ]
-    tokens = [candidate.tokens for candidate in candidates]
-    told = [count for count in tokens if count is not None]
-    spent = Spent(
-        generated=sum(told) if len(told) == len(tokens) else None,
-        prompt=None,
-        verifier=None,
-        wasted=None,
-        calls=len(nodes),
-    )
     index = majority([ballot(candidate, None, "last") for candidate in candidates])
     chosen = None if index is None else candidates[index]
     return Trace(
@@ -143,5 +135,17 @@ def _trace(problem: PoolProblem, candidates: Sequence[Candidate]) -> Trace:
         candidates=tuple(candidates),
         answer=chosen.answer.raw if chosen and chosen.answer else None,
         chosen=chosen.path if chosen else None,
-        spent=spent,
+        spent=_spent(problem, candidates),
     )
+
+
+def _spent(problem: PoolProblem, candidates: Sequence[Candidate]) -> Spent:
+    """What the pool tells; else what independent samples come to: a search drew more than these."""
+    if problem.spent is not None:
+        return Spent(**{ours: getattr(problem.spent, name) for name, ours in SPENT.items()})
+    nothing = Spent(generated=None, prompt=None, verifier=None, wasted=None, calls=None)
+    if not problem.exchangeable:
+        return nothing
+    told = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
+    whole = sum(told) if len(told) == len(candidates) else None
+    return replace(nothing, generated=whole, calls=len(candidates))

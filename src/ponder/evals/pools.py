@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     FiniteFloat,
+    NonNegativeFloat,
     NonNegativeInt,
     model_validator,
 )
@@ -30,6 +31,19 @@ FINISH_REASONS: Mapping[str, Ended] = MappingProxyType(
     {"stop": "eos", "length": "length", "abort": "aborted"}
 )
 """What a `finish_reason` says of how a candidate ended; any other is kept and read as `eos`."""
+
+SPENT: Mapping[str, str] = MappingProxyType(
+    {
+        "generations": "calls",
+        "generated_tokens": "generated",
+        "prompt_tokens": "prompt",
+        "cached_tokens": "cached",
+        "verifier_tokens": "verifier",
+        "wasted_tokens": "wasted",
+        "seconds": "seconds",
+    }
+)
+"""The keys of `PoolSpent` and the fields of a trace's `Spent`."""
 
 SCORE, STEP_SCORES = "score", "step_scores"
 """The keys of a candidate's scores that have no name; no entry of `scores` may be called so."""
@@ -80,6 +94,21 @@ class PoolCandidate(BaseModel):
         return self
 
 
+class PoolSpent(BaseModel):
+    """What a problem cost, with all that was drawn and thrown away; null is not told."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    generations: NonNegativeInt | None = None
+    generated_tokens: NonNegativeInt | None = None
+    prompt_tokens: NonNegativeInt | None = None
+    """With prefixes, summed over generations."""
+    cached_tokens: NonNegativeInt | None = None
+    verifier_tokens: NonNegativeInt | None = None
+    wasted_tokens: NonNegativeInt | None = None
+    seconds: NonNegativeFloat | None = None
+
+
 class PoolProblem(BaseModel):
     """One line of a pool; unknown keys are kept."""
 
@@ -93,6 +122,8 @@ class PoolProblem(BaseModel):
     subject: str | None = None
     exchangeable: bool = True
     """The candidates are independent samples."""
+    spent: PoolSpent | None = None
+    """Null: what independent samples cost is summed up, what a search cost is not told."""
     candidates: list[PoolCandidate]
 
     def row(self) -> dict[str, Any]:

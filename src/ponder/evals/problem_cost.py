@@ -12,7 +12,7 @@ from ponder.trace import Node, Trace
 class ProblemCost:
     """What one problem took; None is not told."""
 
-    generations: int
+    generations: int | None
     prompt: int | None
     """Tokens of prompts, each conversation's once."""
     prompt_attended: float | None

@@ -152,7 +152,7 @@ def _grade(right: bool | None) -> Text:
 
 def _bill(trace: Trace) -> str:
     spent = trace.spent
-    parts = [f"{trace.strategy}, {trace.selector}", f"{spent.calls} samples"]
+    parts = [f"{trace.strategy}, {trace.selector}", f"{count(spent.calls)} samples"]
     parts += [f"{count(spent.generated)} generated", f"{count(spent.verifier)} verifier tokens"]
     parts += [f"{count(spent.seconds)} seconds"]
     parts += [ending(trace), savings(trace)]

@@ -30,13 +30,16 @@ _AXES: Mapping[Axis, _AxisText] = MappingProxyType(
     {
         "n": _AxisText("n", "samples a problem (N)", "sizes", "grade the runs"),
         "tokens": _AxisText(
-            "generated-tokens", "generated tokens a problem", "counts", "the engine tells none"
+            "generated-tokens",
+            "generated tokens a problem",
+            "counts",
+            "neither engine nor import does",
         ),
         "total_tokens": _AxisText(
             "total-tokens",
             "all tokens a problem, the verifier's too",
             "counts",
-            "the engine or the verifier tells none",
+            "engine, verifier or import does not",
         ),
         "flops": _AxisText(
             "flops",
