@@ -32,9 +32,10 @@ from ponder.report.plots.panels import Absent, CurveFigure
 from ponder.report.plots.writing import Subjects, write_figures
 from ponder.report.series import Baseline, Mark, Series
 from ponder.report.view import CostPoint, Part, Point, RunView
+from ponder.report.views import LoadedRun
 from ponder.search.policy import Choice, Policy
 from tests.report_samples import demo_runs, pool_run
-from tests.test_cli import ponder
+from tests.test_cli import PLAY, data, ponder  # noqa: F401  a fixture among them
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -320,6 +321,18 @@ def test_a_line_is_a_number_or_a_run() -> None:
     for wrong in ("3B=42", "0.42", "3B=nan", "nowhere", "3B=no/where"):
         with pytest.raises(UsageError, match="--line"):
             line_of(wrong)
+
+
+def test_a_run_of_a_sweep_has_an_equals_sign_in_its_path(
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+) -> None:
+    run = tmp_path / "temperature=0.8"
+    assert ponder("run", *PLAY, "--dataset", data, "--n", 1, "-o", run) == 0
+    for word, name in ((f"8B={run}", "8B"), (f"a=b={run}", "a=b"), (str(run), run.name)):
+        found = line_of(word)
+        assert isinstance(found, LoadedRun)
+        assert (found.view.name, found.view.greedy) == (name, True)
 
 
 def test_without_matplotlib_one_line_names_the_install_command(

@@ -106,6 +106,7 @@ def test_the_command_tells_levels_of_several_runs(
     capsys.readouterr()
     assert ponder("report", *folders, "--json") == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["name"] for run in runs] == [folder.name for folder in folders]
     found = [
         share(run["levels"][level]["curves"]["majority"][n]["accuracy"]).split()[0]
         for level in ("1", "2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,21 +48,36 @@ def subjects_of(found: Sequence[LoadedRun], across: Across, policy: Path | None)
 
 
 def line_of(word: str) -> LoadedRun | Baseline:
-    """`LABEL=ACCURACY`, `LABEL=RUN` or `RUN`: a level across, or the run whose accuracy it is."""
-    label, _, value = word.rpartition("=")
-    try:
-        accuracy = float(value)
-    except ValueError:
-        return _greedy(label or Path(value).name, Path(value), word)
-    if not label or not 0 <= accuracy <= 1:
+    """`LABEL=ACCURACY`, `LABEL=RUN` or `RUN`: a level across, or the run whose accuracy it is.
+
+    A folder's name may hold "=", as those of a sweep do: the first reading that is one holds.
+    """
+    if Path(word).is_dir():
+        return load_run(Path(word), Path(word).name, greedy=True)
+    for label, value in _readings(word):
+        accuracy = _number(value)
+        if accuracy is None and Path(value).is_dir():
+            return load_run(Path(value), label or Path(value).name, greedy=True)
+        if accuracy is not None and label and 0 <= accuracy <= 1:
+            return Baseline(label, accuracy)
+    if _number(word.rpartition("=")[2]) is not None:
         raise UsageError(f"`--line` takes LABEL=ACCURACY with 0 to 1, or RUN, got {word!r}")
-    return Baseline(label, accuracy)
+    folder = word.partition("=")[2] or word
+    raise UsageError(f"`--line {word}`: {folder} is no run directory and no accuracy 0 to 1")
 
 
-def _greedy(label: str, folder: Path, word: str) -> LoadedRun:
-    if not folder.is_dir():
-        raise UsageError(f"`--line {word}`: {folder} is no run directory and no accuracy 0 to 1")
-    return load_run(folder, label, greedy=True)
+def _readings(word: str) -> Iterator[tuple[str, str]]:
+    """Label and value, parted at each "=" from the left."""
+    parts = word.split("=")
+    for place in range(1, len(parts)):
+        yield "=".join(parts[:place]), "=".join(parts[place:])
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 def _methods(found: Sequence[LoadedRun]) -> list[Method]:

@@ -115,7 +115,10 @@ def numbers_of(found: Sequence[LoadedRun]) -> object:
     """The report of one run, or of several joined; of a refined run also what refining changed."""
     if len(found) == 1:
         return {**summarise(found[0].measured), **_refined(found[0])}
-    return join([run.measured for run in found], [run.study for run in found])
+    joined = join([run.measured for run in found], [run.study for run in found])
+    names = [run.view.name for run in found]
+    runs = [{"name": name, **own} for name, own in zip(names, joined["runs"], strict=True)]
+    return {**joined, "runs": runs}
 
 
 def _refined(run: LoadedRun) -> dict[str, object]:
