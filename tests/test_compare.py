@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
+from io import StringIO
 from itertools import product
 from pathlib import Path
 from statistics import NormalDist, fmean
@@ -13,12 +15,14 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ponder.errors import UsageError
 from ponder.evals.compare import Comparison, Method, compare
 from ponder.evals.intervals import paired_difference
 from ponder.evals.repeats import repeats
 from ponder.evals.significance import detectable, holm, mcnemar, sign_flip
+from ponder.report.comparison import comparison_report
 from ponder.report.views import loaded
 from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
 
@@ -72,9 +76,22 @@ def test_the_detectable_difference_is_found_in_80_of_100() -> None:
     """True difference d, standard error s: P(estimate / s > 1.96) = 0.8."""
     differences = [1.0, -1.0, 0.0, 0.0] * 100
     found = detectable(differences)
+    assert found is not None
     normal = NormalDist(found, 0.5**0.5 / 20)
     assert 1 - normal.cdf(1.96 * 0.5**0.5 / 20) == pytest.approx(0.8, abs=0.01)
-    assert 0 < detectable([0.0] * 50) < 0.2
+    assert 0 < (detectable([0.0] * 50) or 0) < 0.2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_difference_above_100_points_is_told(count: int) -> None:
+    assert detectable([1.0, -1.0, 1.0][:count]) is None
+    right = [float(place % 2) for place in range(count)]
+    methods = [method("a", right), method("b", [1 - value for value in right])]
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(comparison_report(compare(methods)))
+    text = console.export_text()
+    assert "found at 80 % is - where so few problems" in text
+    assert re.search(r"a - b .* -\s*$", text, re.MULTILINE)
 
 
 def method(name: str, values: Sequence[float], *, first: int = 0) -> Method:

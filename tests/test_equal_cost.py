@@ -63,8 +63,20 @@ def test_samples_can_be_had_for_every_cost_between_one_and_all() -> None:
     for problem, value in at.values.items():
         mixed = 0.3 * two[problem].value + 0.7 * three[problem].value
         assert value == pytest.approx(mixed)
-    assert curve.at_cost(9.9) is None
-    assert curve.at_cost(40.1) is None
+    assert curve.at_cost(9.8) is None
+    assert curve.at_cost(40.6) is None
+
+
+def test_costs_within_a_hundredth_are_equal() -> None:
+    (curve,) = curves(a=SAMPLED)
+    for cost, n in ((9.95, 1), (40.3, 4)):
+        at = curve.at_cost(cost)
+        assert at is not None
+        assert at.n == n
+    search = run("r", "r", "a", tokens=403, strategy="beam_search")
+    ten = run("rrabrrabrr", "rabcrabcra", "abcdabcdab", tokens=40)
+    (pair,) = at_equal_cost(curves(a=ten, b=search), "generated_tokens")["matched"]
+    assert (pair["cost"], pair["first_n"], pair["second_n"]) == (400, 10, 1)
 
 
 def test_pairs_are_compared_at_the_cost_of_the_cheaper_one() -> None:
@@ -136,6 +148,7 @@ def test_what_is_dearer_is_not_shown_as_cheaper() -> None:
     flat = line("flat", (0.6, 0.6), (10, 40))
     nothing = "No method reaches another's accuracy for less"
     assert nothing in shown(line("dear", (0.7,), (20,)), flat)
+    assert "at equal" not in shown(line("dear", (0.7,), (20,)), flat)
     less = shown(line("cheap", (0.7,), (5,)), flat)
     assert re.search(r"cheap +flat +60.0 % +1 +2 ", less)
     assert nothing not in less

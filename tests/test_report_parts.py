@@ -14,9 +14,9 @@ from rich.console import Console
 from ponder.report.page import render_page
 from ponder.report.parts import PartRow, part_rows
 from ponder.report.parts_fragment import part_tables
-from ponder.report.parts_table import part_table
-from ponder.report.view import Part, Point, RunView
-from ponder.report.wording import interval, share, signed
+from ponder.report.parts_table import cost_table, part_table
+from ponder.report.view import CostPoint, Part, Point, RunView
+from ponder.report.wording import count, interval, share, signed
 from tests.report_samples import HOSTILE, pool_run
 from tests.test_cli import PLAY, data, ponder  # noqa: F401  a fixture among them
 
@@ -147,3 +147,10 @@ def test_numbers_that_differ_by_rounding_alone_are_written_alike() -> None:
         assert (share(value), signed(value)) == ("6.2 %", "+6.2")
         assert interval(value, 1.0) == "6.2 to 100.0"
     assert signed(-1e-17) == "+0.0"
+
+
+def test_large_counts_have_one_way_of_writing() -> None:
+    found = [count(value) for value in (3.418e11, 3.1e9, 999.4e6, 999.6e6, 12_400, None)]
+    assert found == ["3.42e+11", "3.1e+09", "999M", "1e+09", "12.4k", "-"]
+    costs = cost_table({1: CostPoint(flops=3.418e11)})
+    assert list(costs.columns[4].cells) == ["3.42e+11"]

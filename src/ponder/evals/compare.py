@@ -93,8 +93,9 @@ class PairResult(TypedDict):
     holm_p: float
     """`permutation_mid_p` adjusted for the number of pairs."""
     mcnemar: SingleAnswers | None
-    detectable: float
-    """The true difference that is found (p below 0.05) in 80 of 100 such comparisons."""
+    detectable: float | None
+    """The true difference that is found (p below 0.05) in 80 of 100 such comparisons; None where
+    the largest there could be, 1, is not."""
 
 
 class Comparison(TypedDict):

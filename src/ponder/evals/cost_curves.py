@@ -17,6 +17,9 @@ from ponder.evals.measure import Measured
 from ponder.evals.mixture import mixture
 from ponder.evals.summary import mean_at
 
+NEAR = 0.01
+"""Costs that differ by no more, relatively, are taken for equal: see docs/statistics.md."""
+
 Table = NDArray[np.float64]
 """One row a size, one column a problem."""
 
@@ -44,9 +47,13 @@ class CostCurve:
     def at_cost(self, cost: float) -> Method | None:
         """The method at this mean cost: the two N around it, mixed so that it costs just that.
 
-        None where it cannot be had: a search has one cost, samples cost what one to all cost.
+        None where it cannot be had: a search has one cost, samples cost what one to all cost. A
+        cost that is beyond these by up to `NEAR` is taken for the nearest of them.
         """
-        mixed = mixture(cost, self.cost.mean(axis=1).tolist(), self.sizes, every=True)
+        costs = self.cost.mean(axis=1).tolist()
+        nearest = min(max(cost, min(costs)), max(costs))
+        near = nearest if abs(nearest - cost) <= NEAR * cost else cost
+        mixed = mixture(near, costs, self.sizes, every=True)
         if mixed is None:
             return None
         values = mixed.of(self._values(mixed.fewer), self._values(mixed.more))

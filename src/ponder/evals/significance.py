@@ -92,7 +92,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(differences: Sequence[float], power: float = 0.8, level: float = 0.05) -> float:
-    """The true difference that so many problems, as different as these, show with this power."""
+def detectable(
+    differences: Sequence[float], power: float = 0.8, level: float = 0.05
+) -> float | None:
+    """The true difference that so many problems, as different as these, show with this power.
+
+    None where it would be above 1, which no two methods differ by: there are too few problems.
+    """
     normal = NormalDist()
-    return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * padded_stderr(differences)
+    errors = normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)
+    found = errors * padded_stderr(differences)
+    return found if found <= 1 else None

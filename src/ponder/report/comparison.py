@@ -11,12 +11,16 @@ from ponder.evals.matched import MatchedCosts
 from ponder.report.escape import visible
 from ponder.report.table import headed
 from ponder.report.view import SELECTOR_LABELS
-from ponder.report.wording import count, interval, share, signed
+from ponder.report.wording import count, interval, points, share, signed
 
 _NOTE = (
     "Differences are first less second in percentage points, on the same problems. p: sign-flip "
     "permutation, mid-p; Holm: p for so many pairs; found at 80 %: the true difference that such a "
     "comparison finds in 80 of 100 cases."
+)
+
+_TOO_FEW = (
+    "found at 80 % is - where so few problems would not show even a difference of 100 points."
 )
 
 
@@ -28,6 +32,8 @@ def comparison_report(compared: Comparison) -> RenderableType:
     if any(pair["mcnemar"] for pair in pairs):
         parts.append(_single_answers(pairs))
     parts.append(Text(_NOTE))
+    if any(pair["detectable"] is None for pair in pairs):
+        parts.append(Text(_TOO_FEW))
     if left_out:
         parts.append(Text(f"Up to {left_out} problems that only one has are left out of a pair."))
     return Group(*parts)
@@ -52,8 +58,9 @@ def _methods(compared: Comparison) -> Table:
 def _pairs(pairs: list[PairResult]) -> Table:
     table = headed("", ("pair", "difference", "95 % interval", "p", "Holm", "found at 80 %"))
     for pair in pairs:
-        found = f"{pair['detectable'] * 100:.1f}"
-        table.add_row(_named(pair), *_difference(pair), found)
+        found = pair["detectable"]
+        shown = "-" if found is None else points(found)
+        table.add_row(_named(pair), *_difference(pair), shown)
     return table
 
 
@@ -87,7 +94,8 @@ def probability(p: float) -> str:
 def equal_cost_report(equal: MatchedCosts) -> RenderableType:
     """The pairs at equal cost, who reaches whom for less, and the Pareto front."""
     lines = [Text(pair["reason"]) for pair in equal["unmatched"]]
-    return Group(_matched(equal), *lines, _less(equal), _pareto(equal))
+    matched = [_matched(equal)] if equal["matched"] else []
+    return Group(*matched, *lines, _less(equal), _pareto(equal))
 
 
 def _matched(equal: MatchedCosts) -> Table:

@@ -16,6 +16,11 @@ from ponder.report.wording import count, interval, share
 
 _COSTS = ("samples", "generated", "all tokens", "FLOPs", "seconds", "money")
 
+_TIES = (
+    "Subtrees are taken in random order, so a tie of k counts 1/k; the search's own choice, in the "
+    "table of curves, takes the first of a tie. At the largest N nothing else differs."
+)
+
 
 def beside_curves(run: RunView) -> RenderableType:
     """The tables that a run has something for."""
@@ -27,22 +32,16 @@ def _tables(summary: Summary) -> Iterator[RenderableType]:
         yield cost_table(summary.costs)
     if summary.subtrees is not None:
         yield _subtree_table(summary.subtrees)
+        yield Text(_TIES)
 
 
 def cost_table(costs: Mapping[int, CostPoint]) -> Table:
     """What a problem cost on average at each N; "-" is not told."""
     table = headed("mean cost of a problem", ("N", *_COSTS))
     for n, cost in sorted(costs.items()):
-        tokens = (cost.generations, cost.generated_tokens, cost.total_tokens)
-        table.add_row(
-            str(n), *map(count, tokens), scientific(cost.flops), count(cost.seconds), _paid(cost)
-        )
+        computed = (cost.generations, cost.generated_tokens, cost.total_tokens, cost.flops)
+        table.add_row(str(n), *map(count, computed), count(cost.seconds), _paid(cost))
     return table
-
-
-def scientific(value: float | None) -> str:
-    """1234567 as "1.2e+06"; None is "-"."""
-    return "-" if value is None else f"{value:.1e}"
 
 
 def _paid(cost: CostPoint) -> str:

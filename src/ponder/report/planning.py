@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -43,13 +43,12 @@ def _table(outlook: Outlook) -> RenderableType:
     table = headed(title, ("", "about", "90 % interval"))
     for axis, label in _LABELS.items():
         forecast = outlook["estimate"].get(axis)
-        shown = "{:.3g}".format if axis == "flops" else count
-        table.add_row(label, *_shown(forecast, shown))
+        table.add_row(label, *_shown(forecast))
     told = f"Estimated from {outlook['known']} finished problems."
     return Group(table, Text(told))
 
 
-def _shown(forecast: Forecast | None, shown: Callable[[float], str]) -> tuple[str, str]:
+def _shown(forecast: Forecast | None) -> tuple[str, str]:
     if forecast is None:
         return "-", "-"
-    return shown(forecast["total"]), f"{shown(forecast['low'])} to {shown(forecast['high'])}"
+    return count(forecast["total"]), f"{count(forecast['low'])} to {count(forecast['high'])}"

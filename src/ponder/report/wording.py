@@ -7,29 +7,31 @@ from ponder.trace import Trace
 
 def share(value: float | None) -> str:
     """0.475 as "47.5 %"."""
-    return "-" if value is None else f"{_points(value)} %"
+    return "-" if value is None else f"{points(value)} %"
 
 
 def signed(value: float) -> str:
     """-0.0123 as "-1.2", in percentage points."""
-    return _points(value, "+")
+    return points(value, "+")
 
 
 def interval(low: float | None, high: float | None) -> str:
     """0.41 and 0.541 as "41.0 to 54.1"."""
-    return "-" if low is None or high is None else f"{_points(low)} to {_points(high)}"
+    return "-" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
-def _points(value: float, sign: str = "") -> str:
-    """Percentage points; what differs by rounding alone is written alike, and 0 has no sign."""
-    points = round(round(value * 100, 9), 1) + 0.0
-    return f"{points:{sign}.1f}"
+def points(value: float, sign: str = "") -> str:
+    """0.24 as "24.0"; what differs by rounding alone is written alike, and 0 is never "-0.0"."""
+    rounded = round(round(value * 100, 9), 1) + 0.0
+    return f"{rounded:{sign}.1f}"
 
 
 def count(value: float | None) -> str:
-    """A count or a mean in few characters: 0, 1.25, 612, 12.4k, 3.1M."""
+    """A count or a mean in few characters: 0, 1.25, 612, 12.4k, 3.1M, 3.42e+11."""
     if value is None:
         return "-"
+    if value >= 999.5e6:
+        return f"{value:.3g}"
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if value >= size * 0.9995:
             return f"{value / size:.3g}{suffix}"
