@@ -13,6 +13,7 @@ import pytest
 
 from ponder.errors import UsageError
 from ponder.evals.exchange.sources import Choices, read_source
+from ponder.store.reading import RunReader
 from tests.test_exchange import lines, ponder
 
 DOC = {"question": "What is 2 + 3?", "answer": "Add.\n#### 5"}
@@ -174,7 +175,56 @@ def test_an_epoch_that_failed_is_a_wrong_candidate(tmp_path: Path) -> None:
         tmp_path / "log.json", sample(1, 1), sample(1, 2, output={"model": "m"}, scores=None)
     )
     _, failed = read_source("inspect", path).problems[0].candidates
-    assert (failed.text, failed.correct, failed.finish_reason) == ("", None, "error")
+    assert (failed.text, failed.correct, failed.finish_reason) == ("", False, "error")
+    text = sample(1, 2, error={"message": "lost"}, scores=None)
+    _, broken = read_source("inspect", log(path, sample(1, 1), text)).problems[0].candidates
+    assert (broken.text, broken.correct) == ("So 5", False)
+
+
+def test_where_nothing_is_graded_a_failed_epoch_is_not_either(tmp_path: Path) -> None:
+    """One grade among many would be no grading of the log."""
+    path = tmp_path / "log.json"
+    log(path, sample(1, 1, scores=None), sample(1, 2, output={"model": "m"}, scores=None))
+    (problem,) = read_source("inspect", path).problems
+    assert [one.correct for one in problem.candidates] == [None, None]
+
+
+def test_one_failed_epoch_keeps_the_grades_of_all_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = [sample(1, 1, "So 6", "C"), sample(1, 2, output={"model": "m"}, scores=None)]
+    run = tmp_path / "run"
+    assert ponder("import", "inspect", log(tmp_path / "log.json", *samples), "-o", run) == 0
+    capsys.readouterr()
+    assert ponder("report", run, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["grades"], report["first_n"]["oracle"]["2"]) == ("imported", 1.0)
+
+
+def test_multiple_choice_is_read_and_graded_as_such(tmp_path: Path) -> None:
+    """Without a scorer's word: by the letter, or the choice's text, among the sample's choices."""
+    texts = ["Reasoning. ANSWER: B", "The answer is 5.", "ANSWER: D"]
+    given: dict[str, Any] = {"choices": ["4", "5", "6"], "target": "B", "scores": None}
+    path = log(
+        tmp_path / "log.json", *(sample(1, n, text, **given) for n, text in enumerate(texts))
+    )
+    run = tmp_path / "run"
+    assert ponder("import", "inspect", path, "-o", run) == 0
+    with RunReader(run) as reader:
+        (example,), (trace,) = reader.examples(), reader.traces()
+        assert example.problem.choices == ("4", "5", "6")
+        assert list(reader.grades("ours").values()) == [True, True, False]
+        keys = [candidate.answer and candidate.answer.key for candidate in trace.candidates]
+    assert keys[:2] == ["B", "B"]
+    assert ponder("export", "pool", run, "-o", tmp_path / "pool.jsonl") == 0
+    (problem,) = read_source("pool", tmp_path / "pool.jsonl").problems
+    assert problem.choices == ["4", "5", "6"]
+
+
+def test_choices_of_some_samples_alone_are_no_multiple_choice(tmp_path: Path) -> None:
+    both = sample(1, 1, choices=["4", "5"]), sample(2, 1)
+    assert read_source("inspect", log(tmp_path / "one.json", both[0])).answer == "choice"
+    assert read_source("inspect", log(tmp_path / "two.json", *both)).answer == "math"
 
 
 @pytest.mark.parametrize(

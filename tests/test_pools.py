@@ -218,6 +218,7 @@ pool_problems = st.fixed_dictionaries(
         "level": st.none() | st.integers() | st.sampled_from(["3", "hard", ""]),
         "subject": st.none() | st.text(),
         "exchangeable": st.booleans(),
+        "choices": st.none() | st.lists(st.text()),
         "spent": st.none()
         | st.dictionaries(st.sampled_from(["generations", "wasted_tokens", "x"]), st.integers(0)),
     },

@@ -26,11 +26,12 @@ def import_(
     source: Annotated[str, typer.Argument(help="A file, or the hub's ORG/NAME.")],
     folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
     answer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What an answer is: math, choice, text, exact, reasoning-gym or module:function."
+            help="What an answer is: math, choice, text, exact, reasoning-gym or module:function; "
+            "by default choice where every problem has choices, else math."
         ),
-    ] = "math",
+    ] = None,
     approach: Annotated[
         Literal["best_of_n", "beam_search", "dvts"] | None,
         typer.Option(help="How sal's completions came about; by default as the file is named."),
@@ -59,8 +60,8 @@ def import_(
         output().print(f"{count} problems into {folder}", markup=False, soft_wrap=True)
 
 
-async def _keep(source: Source, folder: Path, answer: str) -> int:
-    answers = answer_kind(answer)
+async def _keep(source: Source, folder: Path, answer: str | None) -> int:
+    answers = answer_kind(answer or source.answer)
     try:
         return await keep_source(source, folder, answers)
     finally:

@@ -31,6 +31,7 @@ def export_problem(
         "problem": example.problem.question,
         "level": _number(example.level),
         "subject": example.subject,
+        "choices": list(example.problem.choices),
     }
     row |= {key: value for key, value in optional.items() if value}
     imported = trace.strategy == STRATEGY

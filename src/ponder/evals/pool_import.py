@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ponder.answers.base import AnswerKind
+from ponder.answers.base import AnswerKind, kind_for
 from ponder.evals.datasets import plain
 from ponder.evals.pools import (
     FINISH_REASONS,
@@ -52,9 +52,11 @@ async def import_pool(
 
 async def import_problem(problem: PoolProblem, answers: AnswerKind) -> ImportedProblem:
     """A pool's problem with its answers parsed, each distinct one once."""
-    raws = [_raw_answer(candidate, answers) for candidate in problem.candidates]
+    example = _example(problem)
+    kind = kind_for(answers, example.problem)
+    raws = [_raw_answer(candidate, kind) for candidate in problem.candidates]
     async with asyncio.TaskGroup() as group:
-        parsing = {raw: group.create_task(answers.parse(raw)) for raw in set(raws) if raw}
+        parsing = {raw: group.create_task(kind.parse(raw)) for raw in set(raws) if raw}
     parsed = {raw: task.result() for raw, task in parsing.items()}
     candidates = tuple(
         _candidate(index, candidate, parsed.get(raw or ""))
@@ -65,7 +67,7 @@ async def import_problem(problem: PoolProblem, answers: AnswerKind) -> ImportedP
         for index, candidate in enumerate(problem.candidates)
         if candidate.correct is not None
     }
-    return ImportedProblem(_example(problem), _trace(problem, candidates), grades)
+    return ImportedProblem(example, _trace(problem, candidates), grades)
 
 
 def _raw_answer(candidate: PoolCandidate, answers: AnswerKind) -> str | None:
@@ -97,7 +99,10 @@ def _example(problem: PoolProblem) -> Example:
     extra = {key: value for key, value in row.items() if not _rebuilt(key, value)}
     kept = [_kept(candidate) for candidate in row["candidates"]]
     return Example(
-        problem=Problem.ask(problem.problem or "", plain(problem.id) or ""),
+        problem=replace(
+            Problem.ask(problem.problem or "", plain(problem.id) or ""),
+            choices=tuple(problem.choices or ()),
+        ),
         reference=plain(problem.answer),
         level=plain(problem.level),
         subject=problem.subject,

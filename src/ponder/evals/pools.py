@@ -120,6 +120,8 @@ class PoolProblem(BaseModel):
     """The reference; null: the candidates cannot be graded."""
     level: Scalar = None
     subject: str | None = None
+    choices: list[str] | None = None
+    """The options of a multiple-choice problem."""
     exchangeable: bool = True
     """The candidates are independent samples."""
     spent: PoolSpent | None = None

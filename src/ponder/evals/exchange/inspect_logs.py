@@ -77,9 +77,16 @@ class InspectSample(_Part):
     epoch: int = 1
     input: str | list[InspectMessage]
     target: str | list[str]
+    choices: list[str] | None = None
     output: InspectOutput = InspectOutput()
     scores: dict[str, InspectScore] | None = None
     attachments: dict[str, str] = {}
+    error: Any = None
+
+    @property
+    def failed(self) -> bool:
+        """The epoch ended without an answer of the model."""
+        return self.error is not None or not self.output.choices
 
     def text(self, message: InspectMessage) -> str:
         """A message's text, attachments put back in."""
@@ -158,7 +165,7 @@ def _place(sample: InspectSample) -> tuple[str, int]:
 def _problem(epochs: Sequence[tuple[Row, InspectSample]], scorer: str | None) -> Row:
     row, sample = epochs[0]
     targets = [sample.target] if isinstance(sample.target, str) else sample.target
-    kept = {key: row.values[key] for key in ("choices", "metadata") if row.values.get(key)}
+    kept = {key: row.values[key] for key in ("metadata",) if row.values.get(key)}
     if len(targets) != 1:
         kept["target"] = sample.target
     problem = {
@@ -166,6 +173,7 @@ def _problem(epochs: Sequence[tuple[Row, InspectSample]], scorer: str | None) ->
         "problem": _question(sample),
         # Grading takes one reference; a sample that accepts several has Inspect's grades only.
         "answer": targets[0] if len(targets) == 1 else None,
+        **({"choices": sample.choices} if sample.choices else {}),
         "candidates": [one for epoch in epochs for one in _candidates(*epoch, scorer)],
         **({"inspect": kept} if kept else {}),
     }
@@ -181,7 +189,10 @@ def _question(sample: InspectSample) -> str:
 
 
 def _candidates(row: Row, sample: InspectSample, scorer: str | None) -> Iterator[Json]:
-    """The epoch's answers; one without any is a candidate of no text, which is wrong."""
+    """The epoch's answers; one without any is a candidate of no text.
+
+    An epoch that failed and has no score is wrong, unless nothing in the log is graded.
+    """
     kept = {k: v for k, v in row.values.items() if k not in _TRANSCRIPT | _OF_PROBLEM}
     score = (sample.scores or {}).get(scorer or "")
     choices = sample.output.choices or [
@@ -195,7 +206,13 @@ def _candidates(row: Row, sample: InspectSample, scorer: str | None) -> Iterator
             candidate["finish_reason"] = _REASONS.get(reason, reason)
         if usage is not None and usage.output_tokens is not None and len(choices) == 1:
             candidate["completion_tokens"] = usage.output_tokens
-        yield candidate if index or score is None else candidate | _graded(score)
+        yield candidate | _judged(sample, score if index == 0 else None, scorer)
+
+
+def _judged(sample: InspectSample, score: InspectScore | None, scorer: str | None) -> Json:
+    if score is not None:
+        return _graded(score)
+    return {"correct": False} if scorer is not None and sample.failed else {}
 
 
 def _graded(score: InspectScore) -> Json:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, cast, get_args
 
+from ponder.answers.choice import ChoiceAnswers
+from ponder.answers.registry import DEFAULT
 from ponder.errors import UsageError
 from ponder.evals.exchange.hub import HubSet, is_hub_name, pull
 from ponder.evals.exchange.inspect_logs import inspect_pool, inspect_rows
@@ -43,6 +45,11 @@ class Source(NamedTuple):
     study: Mapping[str, object]
     """Names the candidates by content: the same study, the same candidates."""
     provenance: Mapping[str, object]
+
+    @property
+    def answer(self) -> str:
+        """The kind of their answers, unless another is named."""
+        return ChoiceAnswers.name if all(one.choices for one in self.problems) else DEFAULT
 
 
 class _Rows(NamedTuple):
