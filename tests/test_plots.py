@@ -234,7 +234,7 @@ def test_the_drawn_figure_names_its_lines_axes_and_the_dashed_level(tmp_path: Pa
     assert isinstance(figure, CurveFigure)
     root = drawn(figure, tmp_path)
     names = {line.name for line in figure.panels[0].lines}
-    assert names <= set(texts(root))
+    assert {line.label for line in figure.panels[0].lines} <= set(texts(root))
     assert {"samples a problem (N)", "accuracy (%)", "3B greedy 42.0 %"} <= set(texts(root))
     assert {f"line {name}" for name in names} <= ids(root)
     (level,) = [element for element in root.iter() if element.get("id") == "level 3B greedy"]

@@ -73,6 +73,19 @@ def test_several_runs_show_their_own_selector_and_one_oracle() -> None:
     )
 
 
+def test_lines_of_several_runs_say_their_selector_and_whose_the_oracle_is() -> None:
+    runs = [pool_run("small", "weighted"), pool_run("by majority", "majority")]
+    lines = series(runs, "n")
+    labels = ["small, weighted", "by majority", "oracle of small"]
+    assert [line.label for line in lines] == labels
+    assert [line.label for line in series([*swept(""), pool_run("p", "majority")], "n")] == [
+        "p, majority",
+        "beam_search, best of N",
+        "oracle of p",
+    ]
+    assert re.findall(r"</svg>([^<]*?) [\d.]+ %</li>", legend(lines, ())) == labels
+
+
 def swept(folder: str) -> list[RunView]:
     """A search at two N, in a folder of its own."""
     return [

@@ -156,11 +156,11 @@ def _tooltip(axis: Axis, line: Series, mark: Mark) -> str:
     interval = _interval(mark)
     bounds = f" ({share(interval[0])} to {share(interval[1])})" if interval else ""
     place = f"N = {mark.x:g}" if axis == "n" else f"{count(mark.x)} tokens"
-    return f"{_text(line.name)}, {place}: {share(mark.point.accuracy)}{bounds}"
+    return f"{_text(line.label)}, {place}: {share(mark.point.accuracy)}{bounds}"
 
 
 def _told(lines: Sequence[Series], levels: Sequence[Baseline]) -> str:
-    ends = [f"{line.name} reaches {share(line.marks[-1].point.accuracy)}" for line in lines]
+    ends = [f"{line.label} reaches {share(line.marks[-1].point.accuracy)}" for line in lines]
     ends += [f"{level.name} has {share(level.accuracy)}" for level in levels]
     return _text("; ".join(ends) + ".")
 
@@ -170,7 +170,7 @@ def _entry(line: Series, slot: int) -> str:
         f'<g class="series {_colour(line, slot)}"><path class="line" d="M0 8H30"/>'
         f'<path class="mark" transform="translate(15 8)" d="{_shape(slot)}"/></g>'
     )
-    return _item(swatch, f"{line.name} {share(line.marks[-1].point.accuracy)}")
+    return _item(swatch, f"{line.label} {share(line.marks[-1].point.accuracy)}")
 
 
 def _item(swatch: str, text: str) -> str:

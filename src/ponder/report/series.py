@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ponder.report.view import SELECTOR_LABELS, Point, RunView
@@ -31,6 +31,13 @@ class Series:
     """By rising x."""
     bound: bool = False
     """The oracle: what no selector can pass."""
+    legend: str = ""
+    """What it is called beside others where the name does not say all; empty: its name."""
+
+    @property
+    def label(self) -> str:
+        """The name with the selector that chooses, or with the run whose oracle it is."""
+        return self.legend or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def series(runs: Sequence[RunView], axis: Axis) -> tuple[Series, ...]:
     else:
         lines = [_line(run, run.selector, axis, run.name) for run in searched]
         pools = [run for run in searched if _is_pool(run)]
-        lines = _joined(searched, lines) + [_line(run, "oracle", axis) for run in pools[:1]]
+        lines = _joined(searched, lines) + [_oracle(run, axis) for run in pools[:1]]
     drawn = [line for line in lines if line.marks]
     return tuple(sorted(drawn, key=lambda line: (line.bound, -line.marks[-1].point.accuracy)))
 
@@ -96,8 +103,22 @@ def side_steps(lines: Sequence[Series]) -> list[float]:
 def _line(run: RunView, selector: str, axis: Axis, name: str | None = None) -> Series:
     curve = sorted(run.summary.curves.get(selector, {}).items())
     marks = (Mark(_x(run, n, point, axis), point) for n, point in curve)
-    label = name or SELECTOR_LABELS.get(selector, selector)
-    return Series(label, tuple(mark for mark in marks if mark.x > 0), selector == "oracle")
+    label = SELECTOR_LABELS.get(selector, selector)
+    drawn = tuple(mark for mark in marks if mark.x > 0)
+    if name is None:
+        return Series(label, drawn, selector == "oracle")
+    return Series(name, drawn, selector == "oracle", _legend(name, label))
+
+
+def _oracle(run: RunView, axis: Axis) -> Series:
+    """A run's oracle beside the lines of several."""
+    line = _line(run, "oracle", axis)
+    return replace(line, legend=f"{line.name} of {run.name}")
+
+
+def _legend(name: str, selector: str) -> str:
+    """A method and its selector; one that is called after its selector says so already."""
+    return name if selector.lower() in name.lower() else f"{name}, {selector}"
 
 
 def _x(run: RunView, n: int, point: Point, axis: Axis) -> float:
@@ -125,13 +146,14 @@ def _joined(runs: Sequence[RunView], lines: Sequence[Series]) -> list[Series]:
         if len(line.marks) == 1:
             point = _Lone(run.name.rpartition("/")[0], max(run.summary.curves[run.selector]), line)
             lone.setdefault((run.strategy, run.selector), []).append(point)
-    for (strategy, _), points in lone.items():
+    for (strategy, selector), points in lone.items():
         if _sizes_differ(points):
-            drawn.append(_one_line(strategy, points))
+            drawn.append(_one_line(strategy, selector, points))
             continue
         for folder in dict.fromkeys(point.folder for point in points):
             own = [point for point in points if point.folder == folder]
-            drawn += [_one_line(folder, own)] if _sizes_differ(own) else [p.line for p in own]
+            joined = _sizes_differ(own)
+            drawn += [_one_line(folder, selector, own)] if joined else [p.line for p in own]
     return drawn
 
 
@@ -148,6 +170,7 @@ def _sizes_differ(points: Sequence[_Lone]) -> bool:
     return len(points) > 1 and len({point.size for point in points}) == len(points)
 
 
-def _one_line(name: str, points: Sequence[_Lone]) -> Series:
+def _one_line(name: str, selector: str, points: Sequence[_Lone]) -> Series:
     marks = sorted((point.line.marks[0] for point in points), key=lambda mark: mark.x)
-    return Series(name, tuple(marks))
+    label = SELECTOR_LABELS.get(selector, selector)
+    return Series(name, tuple(marks), legend=_legend(name, label))

@@ -166,7 +166,7 @@ def _line_keys(lines: Iterable[Series], looks: Mapping[str, Look]) -> Iterator[K
     for line in lines:
         look = looks[line.name]
         handle = Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.dashes)
-        yield Key(handle, named(line.name))
+        yield Key(handle, named(line.label))
 
 
 def _level_keys(
