@@ -148,6 +148,7 @@ def test_what_is_dearer_is_not_shown_as_cheaper() -> None:
     flat = line("flat", (0.6, 0.6), (10, 40))
     nothing = "No method reaches another's accuracy for less"
     assert nothing in shown(line("dear", (0.7,), (20,)), flat)
+    assert nothing in shown(line("near", (0.7,), (9.95,)), flat)
     assert "at equal" not in shown(line("dear", (0.7,), (20,)), flat)
     less = shown(line("cheap", (0.7,), (5,)), flat)
     assert re.search(r"cheap +flat +60.0 % +1 +2 ", less)

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ponder.evals.compare import Comparison, PairResult, SingleAnswers
+from ponder.evals.cost_curves import NEAR
 from ponder.evals.matched import MatchedCosts
 from ponder.report.escape import visible
 from ponder.report.table import headed
@@ -109,8 +110,9 @@ def _matched(equal: MatchedCosts) -> Table:
 
 
 def _less(equal: MatchedCosts) -> RenderableType:
-    """Only what is cheaper: a method that needs more for the same accuracy is none."""
-    cheaper = [found for found in equal["cheaper"] if (found["times_less"]["value"] or 0.0) > 1]
+    """Only what is cheaper: a method that needs as much for the same accuracy, or more, is none."""
+    least = 1 + NEAR
+    cheaper = [own for own in equal["cheaper"] if (own["times_less"]["value"] or 0.0) > least]
     if not cheaper:
         return Text(f"No method reaches another's accuracy for less {equal['axis']}.")
     heads = ("method", "equals", "accuracy", "at N", "times less", "95 % interval")
