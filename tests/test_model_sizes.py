@@ -58,7 +58,9 @@ def test_a_file_and_the_graph_made_of_it_tell_the_same(
     assert found.parameters is not None
     assert found.parameters > 2 * WIDTH * 300
     monkeypatch.setenv("PONDER_CACHE", str(tmp_path / "cache"))
-    assert shape_of(find_model(file, silent).path) == found
+    folder = find_model(file, silent).path
+    assert shape_of(folder) == found
+    assert find_model(folder, silent).parameters == found.parameters
 
 
 def test_engine_and_verifier_tell_their_sizes(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ponder.backends.checkpoint import json_object
 from ponder.backends.gguf import exported, precision
 from ponder.backends.gguf_header import GgufHeader, read_header
+from ponder.backends.model_shape import shape_of
 from ponder.backends.models import default_model, file_sha256
 from ponder.errors import EngineError, UsageError
 
@@ -84,5 +85,5 @@ def _folder(folder: Path) -> LocalModel:
         precision="exported",
         context=context if isinstance(context, int) else None,
         end_ids=tuple(number for number in end_ids if isinstance(number, int)),
-        parameters=None,
+        parameters=shape_of(folder).parameters,
     )
