@@ -86,7 +86,9 @@ def run_of(strategy: str, n: int, chance: float, count: int = 60) -> FittedRun:
     return run_with(strategy, [[rng.random() < own for _ in range(n)] for own in chances])
 
 
-def run_with(strategy: str, right: Sequence[list[bool]]) -> FittedRun:
+def run_with(
+    strategy: str, right: Sequence[list[bool]], subtree_width: int | None = None
+) -> FittedRun:
     """A graded run in which these candidates are right."""
     examples = [Example(Problem.ask("?", name), "1") for name in PROBLEMS[: len(right)]]
     n = len(right[0])
@@ -96,7 +98,7 @@ def run_with(strategy: str, right: Sequence[list[bool]]) -> FittedRun:
         name = example.problem.id
         grades |= {(name, (index,)): good for index, good in enumerate(own)}
         traces.append(_trace(name, strategy, own))
-    measured = measure(examples, traces, ours=grades, n=n)
+    measured = measure(examples, traces, ours=grades, n=n, subtree_width=subtree_width)
     return FittedRun(strategy, {"strategy": strategy, "n": n, "knobs": {}}, measured)
 
 
@@ -111,6 +113,22 @@ def _trace(name: str, strategy: str, right: list[bool]) -> Trace:
     nodes = tuple(Node(path, (), "x", "eos", tokens=10) for path in paths)
     spent = Spent(generated=10 * len(paths))
     return Trace(name, strategy, nodes, (), candidates, None, None, spent, n=len(paths))
+
+
+def test_fewer_subtrees_of_a_dvts_are_choices_too() -> None:
+    """One search of n = 16, of four subtrees, is right on half of the problems in one of them."""
+    lucky = [[place % 2 == 0 and index < 4 for index in range(16)] for place in range(40)]
+    never = [[False] * 16 for _ in range(40)]
+    dvts = run_with("dvts", lucky, subtree_width=4)
+    fitted = fit([run_with("sample", never), dvts], samples=2, levels=2)
+    tables = {at["n"]: {row["name"]: row for row in at["fixed"]} for at in fitted.report["sizes"]}
+    assert sorted(tables) == [4, 8, 16]
+    for n in tables:  # the scores tell which are right: one of `n / 4` subtrees has to be that one
+        row = tables[n][f"dvts, n = {n}, best_of_n"]
+        assert row["accuracy"] == pytest.approx(0.5 * n / 16)
+        assert row["tokens"] == pytest.approx(10 * n)
+    shown = {choice.shown for choice in fitted.policy.choices[8]}
+    assert any(choice.startswith("dvts, n = 8") for choice in shown)
 
 
 def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:

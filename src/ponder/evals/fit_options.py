@@ -29,6 +29,17 @@ class FittedRun:
         knobs = dict(self.study.get("knobs") or {})
         return Choice(str(self.study["strategy"]), n, selector, knobs)
 
+    def points(self, selector: str) -> Mapping[int, At]:
+        """What was found at each n: of a DVTS also by fewer of its subtrees."""
+        cut = self.measured.subtrees
+        fewer = cut.points.get(selector, {}) if cut else {}
+        return {**fewer, **self.measured.points.get(selector, {})}
+
+    def at(self, selector: str, n: int) -> At:
+        """What was found at n; of samples at any n. Raises UsageError as `Measured.at` does."""
+        found = self.points(selector).get(n)
+        return self.measured.at(selector, n)[1] if found is None else found
+
 
 class Option(NamedTuple):
     """One choice, problem by problem."""
@@ -66,13 +77,13 @@ def options_of(runs: Sequence[FittedRun], more_than: int) -> Options:
     """The choices of n over `more_than` that the runs give.
 
     A run of `sample` gives every power of two and every n of the searches, by its subsets; a search
-    gives its own n. Raises UsageError without a run of `sample`, for strategies that cannot be
-    chosen, and when the runs have no problem in common.
+    gives its own n, a DVTS also those of fewer subtrees. Raises UsageError without a run of
+    `sample`, for strategies that cannot be chosen, and when the runs have no problem in common.
     """
     _check(runs)
     base = base_of(runs)
     problems = _common(runs)
-    searched = {max(run.measured.points["majority"]) for run in runs if not run.measured.sampled}
+    searched = {n for run in runs if not run.measured.sampled for n in run.points("majority")}
     found = [option for run in runs for option in _options(run, searched, more_than, problems)]
     sizes = sorted({option.choice.n for option in found})
     if not sizes:
@@ -136,15 +147,14 @@ def _options(
     run: FittedRun, searched: Iterable[int], more_than: int, problems: Collection[str]
 ) -> Iterator[Option]:
     for selector in SELECTORS:
-        points = run.measured.points.get(selector)
+        points = run.points(selector)
         if not points:
             continue
         sizes = set(points)
         if run.measured.sampled:
             sizes |= {n for n in searched if n <= max(points)}
         for n in sorted(size for size in sizes if size > more_than):
-            _, at = run.measured.at(selector, n)
-            yield _option(run.choice(n, selector), at, problems)
+            yield _option(run.choice(n, selector), run.at(selector, n), problems)
 
 
 def _option(choice: Choice, at: At, problems: Collection[str]) -> Option:

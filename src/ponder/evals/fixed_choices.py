@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from ponder.evals.fit_options import FittedRun
 from ponder.evals.ladder import Ladder, Solved
-from ponder.evals.measure import Measured
 from ponder.evals.summary import mean_at
 from ponder.search.selection import SELECTORS
 
@@ -24,32 +23,33 @@ class FixedChoices(NamedTuple):
 def fixed_choices(runs: Sequence[FittedRun], problems: Collection[str]) -> FixedChoices:
     """Every fixed choice that the runs give, on these problems.
 
-    Runs of a search that differ by n alone, as those of a sweep, are one fixed choice; of runs
+    Runs of a search that differ by n alone, as those of a sweep or the subtrees of a DVTS, are one
+    fixed choice; of runs
     that differ by their seed alone each problem counts with its mean.
     """
-    groups: dict[tuple[str, str, bool], list[Measured]] = {}
+    groups: dict[tuple[str, str, bool], list[FittedRun]] = {}
     for run in runs:
         for selector in SELECTORS:
-            points = run.measured.points.get(selector)
+            points = run.points(selector)
             if points:
                 name = run.choice(max(points), selector).without_n
                 key = (name, selector, run.measured.sampled)
-                groups.setdefault(key, []).append(run.measured)
+                groups.setdefault(key, []).append(run)
     ladders = [_ladder(*key, own, problems) for key, own in groups.items()]
     told = tuple(one for one in ladders if one.told)
     return FixedChoices(told, tuple(one.name for one in ladders if not one.told))
 
 
 def _ladder(
-    name: str, selector: str, sampled: bool, runs: Sequence[Measured], problems: Collection[str]
+    name: str, selector: str, sampled: bool, runs: Sequence[FittedRun], problems: Collection[str]
 ) -> Ladder:
-    largest = {max(run.points[selector]) for run in runs}
-    sizes = {1, min(largest)} if sampled else largest
+    found = [set(run.points(selector)) for run in runs]
+    sizes = {1, min(map(max, found))} if sampled else set[int]().union(*found)
     solved = partial(_solved, runs, selector, frozenset(problems))
     return Ladder(name, tuple(sorted(sizes)), solved, every=sampled)
 
 
-def _solved(runs: Sequence[Measured], selector: str, problems: Collection[str], n: int) -> Solved:
-    having = [run for run in runs if run.sampled or n in run.points[selector]]
-    at = mean_at([run.at(selector, n)[1].only(problems) for run in having])
+def _solved(runs: Sequence[FittedRun], selector: str, problems: Collection[str], n: int) -> Solved:
+    having = [run for run in runs if run.measured.sampled or n in run.points(selector)]
+    at = mean_at([run.at(selector, n).only(problems) for run in having])
     return Solved(at.values, at.tokens)
