@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import re
+from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
 from ponder.errors import UsageError
-from ponder.evals.costs import Costing, flops, mean_costs, money, total_tokens
+from ponder.evals.costs import Axis, Costing, cost_on, flops, mean_costs, money, total_tokens
 from ponder.evals.limits import SpendingLimit
 from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes import Recipe
 from ponder.recipes.costing import ModelSize, Prices
 from ponder.recipes.toml import recipe_toml
 from ponder.report.progress import MethodsProgress
+from ponder.runner import Job, run
+from ponder.session import Slots
+from ponder.store.reading import RunReader
+from ponder.store.run import RunStore
+from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Node, Spent, Trace
-from ponder.types import NodePath
+from ponder.types import NodePath, Prefix, Problem
+from tests.playing import World
 from tests.test_cli import PLAY, data, failing, ponder  # noqa: F401  a fixture among them
 
 
@@ -244,6 +255,98 @@ def test_samples_of_open_problems_count_until_their_problem_does() -> None:
         assert limit.spent_tokens == 96
         again.on_problem_done("p", trace(*TREE.nodes, node((2,), 10, 1), verifier=20))
         assert limit.spent_tokens == 97  # solved again with a sample more: counted once
+
+
+@pytest.mark.parametrize("kind", ["--max-tokens-total", "--max-cost"])
+def test_a_run_opens_no_problem_that_the_limit_has_no_room_for(
+    kind: str,
+    tmp_path: Path,
+    data: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words: list[object] = ["run", *PLAY, "--dataset", data, "--n", 2, "--set", "host.slots=32"]
+    words += ["--price", "generated=1000000", "--json"]
+    assert ponder(*words, "-o", tmp_path / "all") == 0
+    capsys.readouterr()
+    axis: Axis = "total_tokens" if kind == "--max-tokens-total" else "money"
+    bills = _bills(tmp_path / "all", axis)
+    limit = bills[0] * 1.5  # the second is expected to take as much as the first
+    assert ponder(*words, "-o", tmp_path / "some", kind, int(limit)) == 1
+    says = capsys.readouterr().err
+    spent = _bills(tmp_path / "some", axis)
+    assert spent == bills[:1]
+    assert re.search(r"(is|are) spent, another problem (takes|costs) about .*, the limit is", says)
+    assert "the same command goes on with a larger limit" in says
+    assert ponder(*words, "-o", tmp_path / "some", kind, int(limit)) == 1
+    assert _bills(tmp_path / "some", axis) == spent
+    assert ponder(*words, "-o", tmp_path / "some", kind, int(sum(bills) * 3)) == 0
+    assert sorted(_bills(tmp_path / "some", axis)) == sorted(bills)
+
+
+async def test_free_slots_open_no_problems_that_the_limit_has_no_room_for(tmp_path: Path) -> None:
+    """All could be open at once: the engine has a slot for each of their samples."""
+    each = (await _spent(tmp_path / "all", None))[0]
+    assert await _spent(tmp_path / "enough", int(12 * each)) == [each] * 12
+    assert await _spent(tmp_path / "some", int(4.5 * each)) == [each] * 4
+    assert await _spent(tmp_path / "none", 1) == [each]
+
+
+async def _spent(folder: Path, tokens: int | None) -> list[float]:
+    """All tokens of each problem of a run with this limit."""
+    limit, world = SpendingLimit(tokens=tokens), World(order=1, script=_equal, slots=64)
+    method = world.method(RepeatedSampling(n=4))
+    with (
+        MethodsProgress(Console(file=io.StringIO())) as progress,
+        RunStore.open(folder, study={}, host={}, recipe_toml="") as store,
+    ):
+        watch = limit.watching(progress.method("run", 12), [])
+        jobs = [Job(Problem.ask("?", f"p{n}"), method, store, watch) for n in range(12)]
+        await run(jobs, Slots(64), limit.stop, limit)
+    return _bills(folder, "total_tokens")
+
+
+def _equal(prefix: Prefix, seed: int) -> str:  # noqa: ARG001
+    """Every sample is as long as any other."""
+    return "Count them one by one. The answer is 4."
+
+
+def _bills(folder: Path, axis: Axis) -> list[float]:
+    costing = Costing(prices=Prices(generated=1e6))
+    with RunReader(folder) as reader:
+        told = [cost_on(ProblemCost.of(trace), axis, costing) for trace in reader.traces()]
+    return [cost for cost in told if cost is not None]
+
+
+async def test_a_problem_waits_until_the_open_ones_leave_room(tmp_path: Path) -> None:
+    done = replace(TREE, strategy="sample", n=4)  # takes 48
+    limit, method = SpendingLimit(tokens=150), World().method(RepeatedSampling(n=4))
+    with RunStore.open(tmp_path / "run", study={}, host={}, recipe_toml="") as store:
+        jobs = [Job(Problem.ask("?", name), method, store) for name in "abcd"]
+        await limit.admitted(jobs[0])  # nothing is known but a bound, and nothing is open
+        second = await started(limit.admitted(jobs[1]))
+        assert not second.done()
+        limit.count(done)
+        limit.close(done)
+        await second
+        assert not limit.stop.is_set()
+        await limit.admitted(jobs[2])  # 48 spent, 48 open and 48 more are 144
+        fourth = await started(limit.admitted(jobs[3]))
+        assert not fourth.done()
+        for _ in range(2):
+            limit.count(done)
+            limit.close(done)
+        await fourth
+    assert limit.stop.is_set()
+    assert limit.reached == (
+        "144 tokens are spent, another problem takes about 48, the limit is 150"
+    )
+
+
+async def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that came to where it waits, if it waits."""
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    return task
 
 
 def test_a_limit_that_cannot_be_kept_stops_the_run() -> None:

@@ -48,6 +48,14 @@ class RunObserver(Observer, Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Says when a problem may be opened."""
+
+    async def admitted(self, job: Job) -> None:
+        """Wait until the job may be opened, or until no job may be and the run is stopped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One problem, how to solve it, and where its trace goes."""
@@ -102,16 +110,23 @@ async def solve(
         return await method.strategy.solve(problem, session)
 
 
-async def run(jobs: Iterable[Job], slots: Slots, stop: asyncio.Event | None = None) -> None:
+async def run(
+    jobs: Iterable[Job],
+    slots: Slots,
+    stop: asyncio.Event | None = None,
+    gate: Gate | None = None,
+) -> None:
     """Solve all jobs, the first ones first, a new one opened only while slots are free.
 
-    Setting `stop` opens no further problem and lets the open ones end. Raises the first error that
-    is not a recorded failure; what was finished before is kept.
+    A `gate` is asked before each. Setting `stop` opens no further problem and lets the open ones
+    end. Raises the first error that is not a recorded failure; what was finished before is kept.
     """
     async with unwrapped(), asyncio.TaskGroup() as group:
         for rank, job in enumerate(jobs):
             await job.store.recall(job.problem.id)
             await slots.vacancy()
+            if gate is not None:
+                await gate.admitted(job)
             if stop is not None and stop.is_set():
                 return
             task = group.create_task(_finish(job, slots, rank))

@@ -127,7 +127,7 @@ async def _run(
             with RunReader(plan.folder) as reader:
                 return limit.watching(progress.method(plan.folder.name, left), reader.traces())
 
-        await run_plans(planned, announce=announce, watch=watch, stop=stop, pilot=pilot)
+        await run_plans(planned, announce=announce, watch=watch, stop=stop, gate=limit, pilot=pilot)
 
 
 def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ponder.errors import UsageError
 from ponder.evals.costs import money, total_tokens
+from ponder.evals.expected_spending import NEVER_LESS, Bill, ExpectedSpending, Kind
+from ponder.evals.planning import at_most
 from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes.costing import Prices
-from ponder.runner import RunObserver
+from ponder.runner import Job, RunObserver
 from ponder.trace import Decision, Node, Trace
 from ponder.types import NodePath
 
 
-class Bill(NamedTuple):
-    """What one problem counts for; what it does not tell is 0."""
-
-    tokens: float
-    money: float
-
-
 @dataclass(slots=True)
 class SpendingLimit:
-    """Counts what a run spends, and sets `stop` when that is too much.
+    """Counts what a run spends, and sets `stop` when that is too much: a gate of `run`.
 
-    Problems that are open then are finished and count, so they are what a limit is passed by at
-    most. Raises UsageError for a limit that is not over 0, or one of money without prices.
+    A problem is opened only if what is spent, what the open ones are expected to take and what it
+    is expected to take itself stay within the limit, or if none of its kind has told yet and no
+    other is open. Open problems are finished and count, so a limit is passed by at most what they
+    take beyond what was expected. Raises UsageError for a limit that is not over 0, or one of money
+    without prices.
     """
 
     tokens: int | None = None
@@ -44,6 +42,11 @@ class SpendingLimit:
     """Drawn so far in problems that are not finished."""
     untold: bool = False
     """A problem does not tell what is limited."""
+    refused: str | None = None
+    """Why the next problem was not opened; None: none was refused."""
+    expected: ExpectedSpending = field(default_factory=ExpectedSpending)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """An open problem is finished."""
 
     def __post_init__(self) -> None:
         for name, limit in (("--max-tokens-total", self.tokens), ("--max-cost", self.money)):
@@ -64,13 +67,68 @@ class SpendingLimit:
         bill = Bill((tokens or 0.0) + (cost.wasted or 0.0), paid or 0.0)
         self.spent_tokens += bill.tokens
         self.spent_money += bill.money
+        self.expected.finished.setdefault(Kind(trace.strategy, trace.n), []).append(bill)
         self.check()
         return bill
+
+    async def admitted(self, job: Job) -> None:
+        """Wait until the problem fits beside the open ones; set `stop` if it never will."""
+        if self.tokens is None and self.money is None:
+            return
+        kind = Kind(job.method.strategy.name, job.method.strategy.n)
+        self.expected.bounds.setdefault(kind, self._bound(job))
+        while (excess := self._excess(kind)) and self.expected.open.total():
+            if self.stop.is_set():
+                return
+            self.ended.clear()
+            await self.ended.wait()
+        if excess and kind in self.expected.finished:
+            self.refused = self.reached or excess
+            self.stop.set()
+        else:
+            self.expected.open[kind] += 1
+
+    def _bound(self, job: Job) -> Bill:
+        """What one problem can generate at most, prompts and verifiers not counted."""
+        own = job.method.budget
+        budget = job.method.options.budget if own is None else own(job.problem.id)
+        most = at_most(job.method.strategy, 1, budget)
+        if most is None:
+            return NEVER_LESS
+        tokens = float(most.generated_tokens)
+        return Bill(tokens, tokens * self.prices.generated / 1e6)
+
+    def _excess(self, kind: Kind) -> str | None:
+        """What passes the limit if one more problem of the kind is opened, in a line."""
+        one, open_ = self.expected.of(kind), self.expected.of_open()
+        tokens = self.spent_tokens + max(open_.tokens, self.open_tokens)
+        if self.tokens is not None and tokens + one.tokens > self.tokens:
+            return (
+                f"{tokens:.0f} tokens are spent, another problem takes about {one.tokens:.0f}, the "
+                f"limit is {self.tokens}"
+            )
+        paid = self.spent_money + max(open_.money, self._open_money)
+        if self.money is not None and paid + one.money > self.money:
+            return (
+                f"{paid:.4g} is spent, another problem costs about {one.money:.4g}, the limit is "
+                f"{self.money:g}"
+            )
+        return None
+
+    @property
+    def _open_money(self) -> float:
+        """Of what is drawn so far in problems that are not finished."""
+        return self.open_tokens * self.prices.generated / 1e6
 
     def withdraw(self, bill: Bill) -> None:
         """A problem is solved again with more samples: its new trace counts them all."""
         self.spent_tokens -= bill.tokens
         self.spent_money -= bill.money
+
+    def close(self, trace: Trace) -> None:
+        """An open problem is finished, and counted."""
+        self.expected.open -= Counter([Kind(trace.strategy, trace.n)])
+        self.ended.set()
 
     def check(self) -> None:
         """Set `stop` if a limit is reached."""
@@ -85,10 +143,10 @@ class SpendingLimit:
         tokens = self.spent_tokens + self.open_tokens
         if self.tokens is not None and tokens >= self.tokens:
             return f"{tokens:.0f} tokens are spent, the limit is {self.tokens}"
-        paid = self.spent_money + self.open_tokens * self.prices.generated / 1e6
+        paid = self.spent_money + self._open_money
         if self.money is not None and paid >= self.money:
             return f"{paid:.4g} is spent, the limit is {self.money:g}"
-        return None
+        return self.refused
 
     def watching(self, inner: RunObserver, finished: Iterable[Trace]) -> RunObserver:
         """An observer that counts, beside `inner`; what is `finished` already counts first."""
@@ -122,4 +180,5 @@ class _Counted:
         if problem_id in self.earlier:
             self.limit.withdraw(self.earlier[problem_id])
         self.limit.count(trace)
+        self.limit.close(trace)
         self.inner.on_problem_done(problem_id, trace)

@@ -29,7 +29,7 @@ from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
 from ponder.recipes.registry import check_fitted, check_scored, strategy_of, verifier_of
 from ponder.recipes.toml import recipe_toml
-from ponder.runner import Job, Method, RunObserver, opened, run, unfinished
+from ponder.runner import Gate, Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
@@ -125,13 +125,15 @@ async def run_plans(
     announce: Callable[[str], None],
     watch: Callable[[Plan, int], RunObserver] | None = None,
     stop: asyncio.Event | None = None,
+    gate: Gate | None = None,
     pilot: int | None = None,
 ) -> None:
     """Run all plans on one engine, one after the other and never waiting, and grade them.
 
     What a folder holds already is not done again. `watch` gives the live view of a plan with so
-    many problems left. With `pilot`, only so many problems of each plan are solved, chosen at
-    random. Everything that can be wrong with a recipe is found before the engine is opened.
+    many problems left; `gate` is asked before each problem. With `pilot`, only so many problems of
+    each plan are solved, chosen at random. Everything that can be wrong with a recipe is found
+    before the engine is opened.
     """
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
@@ -155,7 +157,7 @@ async def run_plans(
             jobs += [replace(job, observer=observer) for job in more]
         async with closed(jobs):
             began = time.monotonic()
-            await run(jobs, slots, stop)
+            await run(jobs, slots, stop, gate)
             _keep_told(jobs, time.monotonic() - began)
         async with Grader() as grader:
             for store in stores:
