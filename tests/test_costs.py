@@ -305,7 +305,7 @@ async def _spent(folder: Path, tokens: int | None) -> list[float]:
     return _bills(folder, "total_tokens")
 
 
-def _equal(prefix: Prefix, seed: int) -> str:  # noqa: ARG001
+def _equal(prefix: Prefix, seed: int) -> str:
     """Every sample is as long as any other."""
     return "Count them one by one. The answer is 4."
 
