@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import zipfile
@@ -39,14 +40,32 @@ def test_a_generation_is_a_candidate_with_its_grade(tmp_path: Path) -> None:
     path = lines(tmp_path / "samples_gsm8k.jsonl", line(0, "So 5"), line(1, "So 6", right=0.0))
     source = read_source("lm-eval", path)
     first, second = source.problems
-    assert (first.id, first.problem, first.answer) == (0, "What is 2 + 3?", "5")
+    assert (first.id, first.problem, first.answer) == ("gsm8k/0", "What is 2 + 3?", "5")
     (candidate,) = first.candidates
     assert (candidate.text, candidate.answer, candidate.correct) == ("So 5", "5", True)
     assert second.candidates[0].correct is False
     kept = first.row()["lm_eval"]
     assert kept["doc"] == DOC
-    assert kept["lines"][0]["doc_hash"] == "a1"
-    assert source.study["grades"] == "strict"
+    assert (kept["lines"][0]["doc_hash"], kept["lines"][0]["doc_id"]) == ("a1", 0)
+    assert (source.study["grades"], source.study["task"]) == ("strict", "gsm8k")
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("samples_gsm8k_2024-08-21T10-11-12.345678.jsonl", "gsm8k/0"),
+        ("samples_gsm8k_2025-01-02T10-11-12.345678.jsonl.gz", "gsm8k/0"),
+        ("samples_aime_2024_2024-08-21T10-11-12.345678.jsonl", "aime_2024/0"),
+        ("samples_minerva_math_algebra.jsonl", "minerva_math_algebra/0"),
+        ("rows.jsonl", 0),
+    ],
+)
+def test_every_task_has_ids_of_its_own(tmp_path: Path, name: str, id: object) -> None:
+    """Two files of one task have the same ids; of two tasks they have not."""
+    content = f"{json.dumps(line(0, 'So 5'))}\n".encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (problem,) = read_source("lm-eval", tmp_path / name).problems
+    assert problem.id == id
 
 
 def test_several_filters_are_one_problem(tmp_path: Path) -> None:
@@ -309,3 +328,15 @@ def test_a_log_is_imported_and_reported(tmp_path: Path, capsys: pytest.CaptureFi
     assert (report["n_problems"], report["grades"]) == (2, "imported")
     assert report["first_n"]["oracle"] == {"1": 1.0, "2": 1.0}
     assert report["curves"]["majority"]["1"]["tokens"] == 7
+
+
+def test_tasks_of_one_group_are_merged(tmp_path: Path) -> None:
+    runs = []
+    for task in ("algebra", "geometry"):
+        path = lines(tmp_path / f"samples_{task}.jsonl", line(0, "So 5"), line(1, "So 6"))
+        runs.append(tmp_path / task)
+        assert ponder("import", "lm-eval", path, "-o", runs[-1]) == 0
+    assert ponder("merge", *runs, "-o", tmp_path / "all") == 0
+    with RunReader(tmp_path / "all") as run:
+        names = [example.problem.id for example in run.examples()]
+    assert names == ["algebra/0", "algebra/1", "geometry/0", "geometry/1"]

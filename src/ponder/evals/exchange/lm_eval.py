@@ -8,6 +8,7 @@ have nothing to import.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,9 @@ from ponder.evals.rows import Row, checked
 _QUESTIONS = ("problem", "question")
 _INVALID = "[invalid]"
 """What the harness writes where a filter found no answer."""
-_KEPT_ELSEWHERE = frozenset({"doc_id", "doc", "resps"})
+_KEPT_ELSEWHERE = frozenset({"doc", "resps"})
+_FILE = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.-]+)?\.jsonl(?:\.gz)?")
+"""How the harness names a file: by its task, and by the time that it was written."""
 
 
 class LmEvalRow(BaseModel):
@@ -44,9 +47,18 @@ class _Line(NamedTuple):
     entry: LmEvalRow
 
 
-def lm_eval_pool(rows: Sequence[Row], grades: str | None) -> tuple[list[Row], str]:
+def task_of(name: str) -> str | None:
+    """The task that a file's name tells, as in "samples_gsm8k_2024-08-21T10-11-12.5.jsonl"."""
+    found = _FILE.fullmatch(name)
+    return found.group(1) if found else None
+
+
+def lm_eval_pool(
+    rows: Sequence[Row], task: str | None, grades: str | None
+) -> tuple[list[Row], str]:
     """The documents as a pool's rows, and the filter whose answers and metrics they have.
 
+    Every task numbers its documents from 0: their ids begin with the `task`, where it is known.
     `grades` names the filter; by default the first in the file. A metric is a candidate's grade
     where it says 0 or 1 of the only candidate. Raises UsageError in one line for what cannot be
     used.
@@ -59,10 +71,10 @@ def lm_eval_pool(rows: Sequence[Row], grades: str | None) -> tuple[list[Row], st
     documents: dict[str, list[_Line]] = {}
     for line in lines:
         documents.setdefault(str(line.entry.doc_id), []).append(line)
-    return [_document(group, chosen) for group in documents.values()], chosen
+    return [_document(group, task, chosen) for group in documents.values()], chosen
 
 
-def _document(lines: Sequence[_Line], chosen: str) -> Row:
+def _document(lines: Sequence[_Line], task: str | None, chosen: str) -> Row:
     """One document's lines, one for each filter, as a problem."""
     of_filter = [line for line in lines if line.entry.filter == chosen]
     where, entry = lines[0].row.where, lines[0].entry
@@ -78,7 +90,7 @@ def _document(lines: Sequence[_Line], chosen: str) -> Row:
         for one in lines
     ]
     problem = {
-        "id": entry.doc_id,
+        "id": entry.doc_id if task is None else f"{task}/{entry.doc_id}",
         "problem": _question(entry),
         "answer": _reference(entry.target),
         "candidates": _candidates(line.entry, solutions),

@@ -16,7 +16,7 @@ from ponder.types import Example
 _WHICH_PROBLEMS = ("ids", "limit")
 """Keys of [study] that may differ: they say which problems a machine had."""
 
-WHICH_CANDIDATES = ("dataset", "sha256", "commit", "revision", "config", "split")
+WHICH_CANDIDATES = ("dataset", "sha256", "commit", "revision", "config", "split", "task")
 """The same of imported candidates: parts of one set lie in files of their own."""
 
 

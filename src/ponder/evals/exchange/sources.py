@@ -14,7 +14,7 @@ from ponder.answers.registry import DEFAULT
 from ponder.errors import UsageError
 from ponder.evals.exchange.hub import HubSet, is_hub_name, pull
 from ponder.evals.exchange.inspect_logs import inspect_pool, inspect_rows
-from ponder.evals.exchange.lm_eval import lm_eval_pool
+from ponder.evals.exchange.lm_eval import lm_eval_pool, task_of
 from ponder.evals.exchange.sal_rows import Approach, pool_row
 from ponder.evals.pools import PoolProblem, check_unique
 from ponder.evals.rows import Row, checked, read_rows
@@ -102,9 +102,10 @@ def _sal(rows: Sequence[Row], name: str, choices: Choices) -> Read:
     return [Row(row.where, pool_row(row, approach)) for row in rows], {"approach": approach}
 
 
-def _lm_eval(rows: Sequence[Row], _: str, choices: Choices) -> Read:
-    pool, chosen = lm_eval_pool(rows, choices.grades)
-    return pool, {"grades": chosen}
+def _lm_eval(rows: Sequence[Row], name: str, choices: Choices) -> Read:
+    task = task_of(name)
+    pool, chosen = lm_eval_pool(rows, task, choices.grades)
+    return pool, {"grades": chosen, **({} if task is None else {"task": task})}
 
 
 def _inspect(rows: Sequence[Row], _: str, choices: Choices) -> Read:
