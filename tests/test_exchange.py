@@ -370,6 +370,23 @@ def test_a_search_keeps_its_name_and_gives_one_point(
     assert 'approach is "beam_search" there, "best_of_n" here' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("row", "answer", "status"),
+    [
+        ({**LEAST, "id": "a\ud800"}, "math", 2),
+        (LEAST, "tests.playing:nothing_of_this_name", 2),
+        (LEAST, "unheard-of", 2),
+    ],
+)
+def test_a_refused_import_leaves_nothing(
+    tmp_path: Path, row: dict[str, Any], answer: str, status: int
+) -> None:
+    source = lines(tmp_path / "pool.jsonl", row)
+    run = tmp_path / "run"
+    assert ponder("import", "pool", source, "-o", run, "--answer", answer) == status
+    assert not run.exists()
+
+
 @pytest.mark.parametrize("format", ["pool", "sal"])
 def test_an_exported_search_tells_what_it_cost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str

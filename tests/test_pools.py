@@ -86,6 +86,7 @@ def test_a_pool_is_written_as_it_was_read(tmp_path: Path) -> None:
     [
         ({"id": None}, "`id`: must be text or a number, and not empty, got None"),
         ({"id": " "}, "`id`: must be text or a number, and not empty, got ' '"),
+        ({"id": "a\ud800"}, r"`id`: must not have a lone surrogate, .*got 'a\\ud800'"),
         ({"answer": ["4"]}, r"`answer`: must be text or a number, got \['4'\]"),
         ({"exchangeable": "yes"}, "`exchangeable`: .*got 'yes'"),
         ({"candidates": {}}, "`candidates`: .*got {}"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from ponder.answers.base import AnswerKind
 from ponder.evals.exchange.sources import Source, read_source
 from ponder.evals.grading import Grader
+from ponder.evals.grading_kinds import check_gradable
 from ponder.evals.pool_import import ImportedProblem, import_pool
 from ponder.evals.pools import PoolProblem
 from ponder.evals.run_grading import grade_run
@@ -30,17 +31,19 @@ async def keep_source(source: Source, folder: Path, answers: AnswerKind) -> int:
     """Keep candidates as a run; returns the number of their problems.
 
     Candidates are graded where imported grades are missing. The same candidates may be imported
-    again; others into the same folder are refused.
+    again; others into the same folder are refused. What cannot be graded is refused before anything
+    is written: raises what `check_gradable` does.
     """
+    missing = any(one.correct is None for problem in source.problems for one in problem.candidates)
+    if missing:
+        check_gradable(answers)
     study: dict[str, object] = {**source.study, "answer": answers.name}
     with RunStore.open(folder, study=study, host={}, recipe_toml=study_toml(study)) as store:
         grades: dict[tuple[str, NodePath], bool] = {}
-        missing = False
         for start in range(0, len(source.problems), _TOGETHER):
             for imported in await _keep(store, source.problems[start : start + _TOGETHER], answers):
                 name = imported.trace.problem_id
                 grades |= {(name, path): right for path, right in imported.grades.items()}
-                missing |= len(imported.grades) < len(imported.trace.candidates)
         store.set_grades("imported", grades)
         store.set_provenance({"ponder": version("ponder"), **source.provenance})
         if missing:

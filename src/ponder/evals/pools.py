@@ -56,8 +56,11 @@ def _scalar(value: object) -> object:
 
 
 def _identity(value: object) -> object:
-    if not (plain(value) or "").strip():
+    text = plain(value) or ""
+    if not text.strip():
         raise ValueError("must be text or a number, and not empty")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not have a lone surrogate, which no run can keep in an id")
     return value
 
 
