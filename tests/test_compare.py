@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -121,6 +122,9 @@ def test_pairs_are_of_common_problems_and_adjusted_together() -> None:
 def test_what_cannot_be_compared_is_said() -> None:
     with pytest.raises(UsageError, match="needs two methods"):
         compare([method("a", [1.0])])
+    repeated = replace(method("a", [1.0]), runs=2)
+    with pytest.raises(UsageError, match=r"these 2 runs are one: .* differs by the seed alone"):
+        compare([repeated])
     with pytest.raises(UsageError, match="a and b have no problem in common"):
         compare([method("a", [1.0]), method("b", [1.0], first=1)])
 

@@ -112,11 +112,20 @@ def compare(methods: Sequence[Method]) -> Comparison:
     Raises UsageError for fewer than two methods, or two without a common problem.
     """
     if len(methods) < 2:
-        raise UsageError(
-            "a comparison needs two methods: `ponder compare A B`, or one run and two `--selector`"
-        )
+        raise UsageError(_too_few(sum(method.runs for method in methods)))
     pairs = pair_results(list(combinations(methods, 2)))
     return {"schema": 1, "methods": [_result(method) for method in methods], "pairs": pairs}
+
+
+def _too_few(runs: int) -> str:
+    if runs < 2:
+        return (
+            "a comparison needs two methods: `ponder compare A B`, or one run and two `--selector`"
+        )
+    return (
+        f"a comparison needs two methods, and these {runs} runs are one: what decided their "
+        "results is the same, or differs by the seed alone; `ponder report` shows their spread"
+    )
 
 
 def pair_results(pairs: Sequence[tuple[Method, Method]]) -> list[PairResult]:
