@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
@@ -145,9 +144,8 @@ async def test_closing_early_frees_the_slots(url: str, cache: Path) -> None:
             await until(url, runs=True, every=0.5)
             waiting.cancel()
             await asyncio.wait([waiting])
-        begun = time.monotonic()
-        await until(url, runs=False, every=0.05)
-        assert time.monotonic() - begun < 1
+        async with asyncio.timeout(10):  # left alone, 1900 tokens each take a minute and more
+            await until(url, runs=False, every=0.05)
 
 
 async def test_a_prompt_beyond_the_context_is_one_clear_line(url: str, cache: Path) -> None:
