@@ -290,6 +290,11 @@ def test_an_unknown_format_is_refused_before_anything_is_read(
 def test_the_same_id_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the id 'test/algebra/1.json' stands in 2 lines"):
         read_source("sal", lines(tmp_path / "rows.jsonl", SAL, SAL))
+    unnamed = {key: value for key, value in SAL.items() if key != "unique_id"}
+    other = {**unnamed, "problem": "What else?"}
+    said = r"the problem 'What is 2 \+ 3\?' stands in 2 lines \(line 1, line 3\) without an id"
+    with pytest.raises(UsageError, match=said):
+        read_source("sal", lines(tmp_path / "rows.jsonl", unnamed, other, unnamed))
 
 
 def test_published_completions_are_reported_rescored_and_exported(

@@ -174,7 +174,26 @@ def test_grades_that_contradict_each_other_are_refused(
     other = part(tmp_path / "c", made / "data.jsonl", FIRST)
     change(other, "UPDATE grades SET correct = 1 - correct WHERE problem_id = 'q1'")
     said = refused(capsys, halves[0], other, "-o", tmp_path / "merged")
-    assert "of problem 'q1' otherwise than a run before it" in said
+    assert "of problem 'q1' otherwise than a run before it: `ponder grade` both anew" in said
+    assert ponder("grade", other) == 0
+    assert ponder("merge", halves[0], other, "-o", tmp_path / "merged") == 0
+
+
+def test_imported_grades_that_contradict_each_other_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No grading of ours changes them; the merged run is graded anew, and stands for itself."""
+    for name, right in (("a", True), ("b", False)):
+        candidate = {"text": "So \\boxed{5}", "correct": right}
+        row = {"id": "q", "problem": "2 + 3?", "answer": "5", "candidates": [candidate]}
+        source = lines(tmp_path / f"{name}.jsonl", row)
+        assert ponder("import", "pool", source, "-o", tmp_path / name) == 0
+    runs, merged = (tmp_path / "a", tmp_path / "b"), tmp_path / "merged"
+    assert "leave them out with `--grades ours`" in refused(capsys, *runs, "-o", merged)
+    assert ponder("merge", *runs, "-o", merged, "--grades", "ours") == 0
+    assert ponder("grade", merged) == 0
+    found = report(capsys, merged)
+    assert (found["grades"], found["curves"]["oracle"]["1"]["accuracy"]) == ("ours", 1.0)
 
 
 @pytest.mark.parametrize(

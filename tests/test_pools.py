@@ -122,7 +122,7 @@ def test_required_keys(tmp_path: Path, key: str) -> None:
 
 
 def test_duplicate_ids_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the id '7' stands in 2 lines"):
+    with pytest.raises(UsageError, match=r"the id '7' stands in 2 lines \(line 1, line 3\)"):
         read_pool(write(tmp_path / "pool.jsonl", {**LEAST, "id": 7}, LEAST, {**LEAST, "id": "7"}))
 
 
@@ -318,7 +318,7 @@ def test_what_candidates_are_ranked_by(
 
 def test_a_score_that_is_missing_or_unclear_is_named() -> None:
     candidates = [Candidate((0,), "", {"a": (1.0,)}), Candidate((1,), "", {"b": (1.0,)})]
-    with pytest.raises(UsageError, match="several scores, choose one: a, b"):
+    with pytest.raises(UsageError, match="several scores, choose one by `--score`: a, b"):
         ranking_name(candidates)
     with pytest.raises(UsageError, match=r"called 'c' \(known: a, b\)"):
         ranking_name(candidates, "c")

@@ -403,7 +403,7 @@ async def test_reports_rank_by_the_added_scores(tmp_path: Path) -> None:
     await scored(folder, KNOWING, "good")
     assert load_run(folder).view.summary.curves[best][4].accuracy == 1  # the only scores
     await scored(folder, ScriptedVerifier(lambda p, t: [1 - s for s in says_four(p, t)]), "bad")
-    with pytest.raises(UsageError, match="several scores, choose one: bad, good"):
+    with pytest.raises(UsageError, match="several scores, choose one by `--score`: bad, good"):
         load_run(folder)
     good, bad = load_run(folder, score="good"), load_run(folder, score="bad")
     assert good.view.summary.curves[best][4].accuracy == 1

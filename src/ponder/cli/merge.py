@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
-from ponder.evals.exchange.merge import merge_runs
+from ponder.evals.exchange.merge import ALL_GRADES, merge_runs
 
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run directories of one study.")],
     folder: Annotated[Path | None, typer.Option("-o", help="The new run directory.")] = None,
+    grades: Annotated[
+        Literal["imported", "ours"] | None, typer.Option(help="Keep these alone; by default both.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was merged.")] = False,
 ) -> None:
     """Make one run of several of the same study over different problems.
@@ -25,7 +28,7 @@ def merge(
     if folder is None:
         raise UsageError("no run directory: give `-o RUN`")
     with working("merging"):
-        merged = asyncio.run(merge_runs(runs, folder))
+        merged = asyncio.run(merge_runs(runs, folder, ALL_GRADES if grades is None else (grades,)))
     if as_json:
         print_json({**merged._asdict(), "run": str(folder)})
         return

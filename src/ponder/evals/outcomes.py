@@ -106,7 +106,9 @@ def ranking_name(candidates: Iterable[Candidate], chosen: str | None = None) -> 
     if STEP_SCORES in names:
         return STEP_SCORES
     if named:
-        raise UsageError(f"the candidates have several scores, choose one: {', '.join(named)}")
+        raise UsageError(
+            f"the candidates have several scores, choose one by `--score`: {', '.join(named)}"
+        )
     return None
 
 

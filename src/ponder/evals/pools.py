@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -21,8 +20,8 @@ from pydantic import (
 from ponder.errors import UsageError
 from ponder.evals.datasets import plain
 from ponder.evals.exchange.files import write_rows
-from ponder.evals.rows import checked, read_rows
-from ponder.types import Ended
+from ponder.evals.rows import Row, checked, read_rows
+from ponder.types import Ended, Problem
 
 STRATEGY = "pool"
 """The strategy that the trace of an imported problem names."""
@@ -142,16 +141,33 @@ def read_pool(path: Path) -> tuple[PoolProblem, ...]:
     Raises UsageError in one line that names the file's line and the key, for what is no pool; and
     for an id that stands in two lines.
     """
-    problems = tuple(checked(row, PoolProblem) for row in read_rows(path))
-    check_unique(str(path), problems)
+    return pool_of(str(path), read_rows(path))
+
+
+def pool_of(source: str, rows: Sequence[Row]) -> tuple[PoolProblem, ...]:
+    """The problems that the rows of a `source` are; raises as `read_pool` does."""
+    problems = tuple(checked(row, PoolProblem) for row in rows)
+    places: dict[str, list[str]] = {}
+    for row, problem in zip(rows, problems, strict=True):
+        places.setdefault(str(plain(problem.id)), []).append(row.where.removeprefix(f"{source}, "))
+    for problem in problems:
+        name = str(plain(problem.id))
+        if len(places[name]) > 1:
+            raise UsageError(f"{source}: {_twice(name, problem.problem or '', places[name])}")
     return problems
 
 
-def check_unique(source: str, problems: Iterable[PoolProblem]) -> None:
-    """Raise UsageError for an id that stands in two lines."""
-    name, count = Counter(str(plain(problem.id)) for problem in problems).most_common(1)[0]
-    if count > 1:
-        raise UsageError(f"{source}: the id {name!r} stands in {count} lines: ids must be unique")
+def _twice(name: str, question: str, places: Sequence[str]) -> str:
+    """What is wrong with an id that stands in several lines; one that nobody gave is not named."""
+    shown = ", ".join([*places[:3], *(["..."] if places[3:] else [])])
+    lines = f"stands in {len(places)} lines ({shown})"
+    if name != Problem.ask(question).id:
+        return f"the id {name!r} {lines}: ids must be unique"
+    begins = question if len(question) <= 40 else f"{question[:40]}..."
+    return (
+        f"the problem {begins!r} {lines} without an id: give each line an id of its own, as `id` "
+        "or `unique_id`"
+    )
 
 
 def write_pool(path: Path, problems: Iterable[PoolProblem]) -> None:

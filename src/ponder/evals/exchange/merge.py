@@ -30,7 +30,7 @@ from ponder.store.score_sets import AddedScores, check_same_settings
 from ponder.store.study import Settings
 from ponder.types import NodePath
 
-_GRADERS: tuple[Grader, ...] = ("imported", "ours")
+ALL_GRADES: tuple[Grader, ...] = ("imported", "ours")
 _TOGETHER = 100
 """Problems that share a transaction."""
 
@@ -42,12 +42,14 @@ class Merged(NamedTuple):
     finished: int
 
 
-async def merge_runs(folders: Sequence[Path], target: Path) -> Merged:
+async def merge_runs(
+    folders: Sequence[Path], target: Path, graders: Sequence[Grader] = ALL_GRADES
+) -> Merged:
     """Make one run of several, in a new folder; all of it or nothing.
 
-    Kept are problems, call logs, traces, grades, added scores, and what each machine told of
-    itself. Problems may overlap if they came out the same. The merged run goes on like any other.
-    Raises UsageError for less than two runs or a folder in use, RecipeMismatchError for runs of
+    Kept are problems, call logs, traces, the grades of `graders`, added scores, and what each
+    machine told of itself. Problems may overlap if they came out the same. The merged run goes on
+    like any other. Raises UsageError for less than two runs or a folder in use, RecipeMismatchError for runs of
     different studies, StoreError for one problem with different contents, results or grades.
     """
     if len(folders) < 2:
@@ -56,7 +58,7 @@ async def merge_runs(folders: Sequence[Path], target: Path) -> Merged:
     with ExitStack() as stack, TemporaryDirectory(dir=target.parent, prefix=".merge-") as draft:
         runs = [stack.enter_context(RunReader(folder)) for folder in folders]
         parts = await asyncio.to_thread(checked_parts, runs)
-        await _write(parts, Path(draft) / "run")
+        await _write(parts, Path(draft) / "run", graders)
         (Path(draft) / "run").replace(target)
     return Merged(len(parts.examples), len(parts.owners))
 
@@ -68,7 +70,7 @@ def _make_room(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
 
 
-async def _write(parts: Parts, folder: Path) -> None:
+async def _write(parts: Parts, folder: Path, graders: Sequence[Grader]) -> None:
     study = _merged_study(parts)
     host = cast("Settings", parts.runs[0].recipe()["host"])
     toml = (
@@ -82,7 +84,7 @@ async def _write(parts: Parts, folder: Path) -> None:
         names = list(parts.examples)
         for start in range(0, len(names), _TOGETHER):
             await _copy_problems(parts, store, names[start : start + _TOGETHER])
-        await asyncio.to_thread(_copy_judgements, parts, store)
+        await asyncio.to_thread(_copy_judgements, parts, store, graders)
 
 
 def _merged_study(parts: Parts) -> Settings:
@@ -133,9 +135,9 @@ def _calls(parts: Parts, name: str) -> list[tuple[CallKey, CallRecord]]:
     return [*dict.fromkeys(reversed(records))][::-1]
 
 
-def _copy_judgements(parts: Parts, store: RunStore) -> None:
+def _copy_judgements(parts: Parts, store: RunStore, graders: Sequence[Grader]) -> None:
     """Grades and added scores."""
-    for grader in _GRADERS:
+    for grader in graders:
         store.set_grades(grader, merged_grades(parts.runs, grader))
     settings: dict[str, Settings] = {}
     for run in parts.runs:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 from ponder.errors import RecipeMismatchError, StoreError
@@ -18,6 +19,15 @@ _WHICH_PROBLEMS = ("ids", "limit")
 
 WHICH_CANDIDATES = ("dataset", "sha256", "commit", "revision", "config", "split", "task")
 """The same of imported candidates: parts of one set lie in files of their own."""
+
+_GRADE_MENDS: Mapping[Grader, str] = MappingProxyType(
+    {
+        "ours": "`ponder grade` both anew",
+        "imported": "these grades came with the candidates; leave them out with `--grades ours`, "
+        "and `ponder grade` the merged run",
+    }
+)
+"""What helps where two runs' grades contradict each other, by who gave them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,6 @@ def merged_grades(runs: Sequence[RunReader], grader: Grader) -> Grades:
             if found.setdefault((name, path), right) != right:
                 raise StoreError(
                     f"{run.folder} grades candidate {path} of problem {name!r} otherwise than a "
-                    "run before it: `ponder grade` both anew"
+                    f"run before it: {_GRADE_MENDS[grader]}"
                 )
     return found

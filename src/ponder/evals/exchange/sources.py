@@ -16,8 +16,8 @@ from ponder.evals.exchange.hub import HubSet, is_hub_name, pull
 from ponder.evals.exchange.inspect_logs import inspect_pool, inspect_rows
 from ponder.evals.exchange.lm_eval import lm_eval_pool, task_of
 from ponder.evals.exchange.sal_rows import Approach, pool_row
-from ponder.evals.pools import PoolProblem, check_unique
-from ponder.evals.rows import Row, checked, read_rows
+from ponder.evals.pools import PoolProblem, pool_of
+from ponder.evals.rows import Row, read_rows
 
 Format = Literal["pool", "sal", "lm-eval", "inspect"]
 
@@ -70,8 +70,7 @@ def read_source(format: Format, where: str | Path, choices: Choices = Choices())
     """
     read = _read(format, where, choices)
     pool, told = _READERS[format](read.rows, read.name, choices)
-    problems = tuple(checked(row, PoolProblem) for row in pool)
-    check_unique(str(where), problems)
+    problems = pool_of(str(where), pool)
     named = {} if format == "pool" else {"format": format}
     study = {"strategy": "pool", "dataset": read.name, **read.content, **named, **told}
     return Source(problems, study, {"pool": read.name})
