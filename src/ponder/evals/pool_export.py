@@ -44,7 +44,7 @@ def export_problem(
     row["candidates"] = [
         _start(candidate, imported=imported)
         | own
-        | _scores(candidate, None if imported else ranking, aggregation)
+        | _as_given(_scores(candidate, None if imported else ranking, aggregation), own)
         | _facts(candidate, grades.get(candidate.path))
         for candidate, own in zip(trace.candidates, kept, strict=True)
     ]
@@ -92,6 +92,13 @@ def _scores(candidate: Candidate, ranking: str | None, aggregation: Aggregation)
     if steps:
         row[STEP_SCORES] = list(steps)
     return row
+
+
+def _as_given(scores: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores with the numbers of an imported candidate that floats would not give back."""
+    named = scores.get("scores", {}) | (own.get("scores") or {})
+    given = {name: own[name] for name in (SCORE, STEP_SCORES) if own.get(name) not in (None, [])}
+    return {**scores, **given, **({"scores": named} if named else {})}
 
 
 def _facts(candidate: Candidate, correct: bool | None) -> dict[str, Any]:

@@ -78,11 +78,11 @@ def _raw_answer(candidate: PoolCandidate, answers: AnswerKind) -> str | None:
 def _candidate(index: int, given: PoolCandidate, answer: Answer | None) -> Candidate:
     scores: dict[str, tuple[float, ...] | None] = {}
     if SCORE in given.model_fields_set:
-        scores[SCORE] = None if given.score is None else (given.score,)
+        scores[SCORE] = None if given.score is None else (float(given.score),)
     for name, score in (given.scores or {}).items():
-        scores[name] = None if score is None else (score,)
+        scores[name] = None if score is None else (float(score),)
     if given.step_scores:
-        scores[STEP_SCORES] = tuple(given.step_scores)
+        scores[STEP_SCORES] = tuple(map(float, given.step_scores))
     return Candidate(
         path=(index,),
         text=given.text,
@@ -116,13 +116,21 @@ def _rebuilt(key: str, value: object) -> bool:
 
 
 def _kept(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that the candidate of a trace has no place for, or no value."""
+    """The keys that the candidate of a trace has no place for, no value, or only floats."""
     nothing: tuple[object, ...] = (None, {}, [])
     return {
         key: value
         for key, value in candidate.items()
-        if key not in _REBUILT_OF_CANDIDATE or value in nothing
+        if key not in _REBUILT_OF_CANDIDATE or value in nothing or _whole(key, value)
     }
+
+
+def _whole(key: str, value: Any) -> bool:
+    """There is an integer among these scores, which comes back as a float from a trace."""
+    if key not in (SCORE, "scores", STEP_SCORES):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return any(isinstance(part, int) for part in (parts if key != SCORE else [value]))
 
 
 def _trace(problem: PoolProblem, candidates: Sequence[Candidate]) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +12,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    FiniteFloat,
     NonNegativeFloat,
     NonNegativeInt,
     model_validator,
@@ -63,8 +63,19 @@ def _identity(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError("must be a finite number")
+    return value
+
+
 Scalar = Annotated[Any, BeforeValidator(_scalar)]
 """Text, a number or null, kept as it is."""
+
+Number = Annotated[int | float, BeforeValidator(_number)]
+"""A finite number, kept as it is: 1 is not 1.0."""
 
 
 class PoolCandidate(BaseModel):
@@ -73,11 +84,11 @@ class PoolCandidate(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     text: str
-    score: FiniteFloat | None = None
+    score: Number | None = None
     """What candidates are ranked by; higher is better."""
-    scores: dict[str, FiniteFloat | None] | None = None
+    scores: dict[str, Number | None] | None = None
     """By the name of what scored it."""
-    step_scores: list[FiniteFloat] | None = None
+    step_scores: list[Number] | None = None
     completion_tokens: NonNegativeInt | None = None
     finish_reason: str | None = None
     seed: int | None = None

@@ -49,8 +49,9 @@ async def merge_runs(
 
     Kept are problems, call logs, traces, the grades of `graders`, added scores, and what each
     machine told of itself. Problems may overlap if they came out the same. The merged run goes on
-    like any other. Raises UsageError for less than two runs or a folder in use, RecipeMismatchError for runs of
-    different studies, StoreError for one problem with different contents, results or grades.
+    like any other. Raises UsageError for less than two runs or a folder in use, RecipeMismatchError
+    for runs of different studies, StoreError for one problem with different contents, results or
+    grades.
     """
     if len(folders) < 2:
         raise UsageError(f"merging needs at least two runs, got {len(folders)}")
