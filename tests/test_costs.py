@@ -326,7 +326,7 @@ async def test_a_problem_waits_until_the_open_ones_leave_room(tmp_path: Path) ->
         second = await started(limit.admitted(jobs[1]))
         assert not second.done()
         limit.count(done)
-        limit.close(done)
+        limit.finished(jobs[0])
         await second
         assert not limit.stop.is_set()
         await limit.admitted(jobs[2])  # 48 spent, 48 open and 48 more are 144
@@ -334,7 +334,7 @@ async def test_a_problem_waits_until_the_open_ones_leave_room(tmp_path: Path) ->
         assert not fourth.done()
         for _ in range(2):
             limit.count(done)
-            limit.close(done)
+            limit.finished(jobs[0])
         await fourth
     assert limit.stop.is_set()
     assert limit.reached == (

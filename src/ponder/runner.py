@@ -55,6 +55,10 @@ class Gate(Protocol):
         """Wait until the job may be opened, or until no job may be and the run is stopped."""
         ...
 
+    def finished(self, job: Job) -> None:
+        """An opened job is done, and its observer knows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -129,17 +133,19 @@ async def run(
                 await gate.admitted(job)
             if stop is not None and stop.is_set():
                 return
-            task = group.create_task(_finish(job, slots, rank))
+            task = group.create_task(_finish(job, slots, rank, gate))
             await slots.asked(rank, task)
 
 
-async def _finish(job: Job, slots: Slots, rank: int) -> None:
+async def _finish(job: Job, slots: Slots, rank: int, gate: Gate | None) -> None:
     trace = await solve(
         job.problem, job.method, job.store.log, slots, rank=rank, observer=job.observer
     )
     await job.store.finish(trace)
     if job.observer is not None:
         job.observer.on_problem_done(job.problem.id, trace)
+    if gate is not None:
+        gate.finished(job)
 
 
 def unfinished(store: RunReader, problems: Iterable[Problem], n: int) -> list[Problem]:

@@ -75,7 +75,7 @@ class SpendingLimit:
         """Wait until the problem fits beside the open ones; set `stop` if it never will."""
         if self.tokens is None and self.money is None:
             return
-        kind = Kind(job.method.strategy.name, job.method.strategy.n)
+        kind = _kind(job)
         self.expected.bounds.setdefault(kind, self._bound(job))
         while (excess := self._excess(kind)) and self.expected.open.total():
             if self.stop.is_set():
@@ -125,9 +125,9 @@ class SpendingLimit:
         self.spent_tokens -= bill.tokens
         self.spent_money -= bill.money
 
-    def close(self, trace: Trace) -> None:
+    def finished(self, job: Job) -> None:
         """An open problem is finished, and counted."""
-        self.expected.open -= Counter([Kind(trace.strategy, trace.n)])
+        self.expected.open -= Counter([_kind(job)])
         self.ended.set()
 
     def check(self) -> None:
@@ -151,6 +151,10 @@ class SpendingLimit:
     def watching(self, inner: RunObserver, finished: Iterable[Trace]) -> RunObserver:
         """An observer that counts, beside `inner`; what is `finished` already counts first."""
         return _Counted(self, inner, {trace.problem_id: self.count(trace) for trace in finished})
+
+
+def _kind(job: Job) -> Kind:
+    return Kind(job.method.strategy.name, job.method.strategy.n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +184,4 @@ class _Counted:
         if problem_id in self.earlier:
             self.limit.withdraw(self.earlier[problem_id])
         self.limit.count(trace)
-        self.limit.close(trace)
         self.inner.on_problem_done(problem_id, trace)
