@@ -322,7 +322,7 @@ async def test_a_problem_waits_until_the_open_ones_leave_room(tmp_path: Path) ->
     limit, method = SpendingLimit(tokens=150), World().method(RepeatedSampling(n=4))
     with RunStore.open(tmp_path / "run", study={}, host={}, recipe_toml="") as store:
         jobs = [Job(Problem.ask("?", name), method, store) for name in "abcd"]
-        await limit.admitted(jobs[0])  # nothing is known but a bound, and nothing is open
+        await limit.admitted(jobs[0])  # nothing is known, and nothing is open
         second = await started(limit.admitted(jobs[1]))
         assert not second.done()
         limit.count(done)

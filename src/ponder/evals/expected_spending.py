@@ -24,26 +24,22 @@ class Kind(NamedTuple):
     n: int
 
 
-NEVER_LESS = Bill(math.inf, math.inf)
-"""Expected of a strategy that tells no bound."""
+UNKNOWN = Bill(math.inf, math.inf)
+"""Expected before any problem of the kind is finished: no other fits beside it."""
 
 
 @dataclass(slots=True)
 class ExpectedSpending:
-    """The open problems and what each kind takes: the mean of its finished ones, first its bound.
-
-    Parts of a bill that have no limit are as good as any other.
-    """
+    """The open problems, and what each kind takes: the mean of its finished ones."""
 
     open: Counter[Kind] = field(default_factory=Counter)
     finished: dict[Kind, list[Bill]] = field(default_factory=dict)
-    bounds: dict[Kind, Bill] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> Bill:
         """One problem of the kind."""
         known = self.finished.get(kind)
         if known is None:
-            return self.bounds.get(kind, NEVER_LESS)
+            return UNKNOWN
         return Bill(fmean(bill.tokens for bill in known), fmean(bill.money for bill in known))
 
     def of_open(self) -> Bill:

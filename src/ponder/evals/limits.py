@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from ponder.errors import UsageError
 from ponder.evals.costs import money, total_tokens
-from ponder.evals.expected_spending import NEVER_LESS, Bill, ExpectedSpending, Kind
-from ponder.evals.planning import at_most
+from ponder.evals.expected_spending import Bill, ExpectedSpending, Kind
 from ponder.evals.problem_cost import ProblemCost
 from ponder.recipes.costing import Prices
 from ponder.runner import Job, RunObserver
@@ -23,8 +22,8 @@ class SpendingLimit:
     """Counts what a run spends, and sets `stop` when that is too much: a gate of `run`.
 
     A problem is opened only if what is spent, what the open ones are expected to take and what it
-    is expected to take itself stay within the limit, or if none of its kind has told yet and no
-    other is open. Open problems are finished and count, so a limit is passed by at most what they
+    is expected to take itself stay within the limit; the first of its kind, of which nothing is
+    known, alone. Open problems are finished and count, so a limit is passed by at most what they
     take beyond what was expected. Raises UsageError for a limit that is not over 0, or one of money
     without prices.
     """
@@ -76,7 +75,6 @@ class SpendingLimit:
         if self.tokens is None and self.money is None:
             return
         kind = _kind(job)
-        self.expected.bounds.setdefault(kind, self._bound(job))
         while (excess := self._excess(kind)) and self.expected.open.total():
             if self.stop.is_set():
                 return
@@ -87,16 +85,6 @@ class SpendingLimit:
             self.stop.set()
         else:
             self.expected.open[kind] += 1
-
-    def _bound(self, job: Job) -> Bill:
-        """What one problem can generate at most, prompts and verifiers not counted."""
-        own = job.method.budget
-        budget = job.method.options.budget if own is None else own(job.problem.id)
-        most = at_most(job.method.strategy, 1, budget)
-        if most is None:
-            return NEVER_LESS
-        tokens = float(most.generated_tokens)
-        return Bill(tokens, tokens * self.prices.generated / 1e6)
 
     def _excess(self, kind: Kind) -> str | None:
         """What passes the limit if one more problem of the kind is opened, in a line."""
