@@ -31,15 +31,18 @@ def check_same_problems(runs: Sequence[Held]) -> list[str]:
     Prompts around a question may differ. Returns a line for each run that cannot be checked whole,
     since it holds no questions, as an import may: by what its problems are matched.
     """
+    told = (
+        (run, problem, part, text)
+        for run in runs
+        for problem in run.examples
+        for part in ("question", "reference")
+        if (text := run.tells(part, problem)) is not None
+    )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
-    for run in runs:
-        for problem in run.examples:
-            for part in ("question", "reference"):
-                told = run.tells(part, problem)
-                if told is not None:
-                    name, before = seen.setdefault((problem, part), (run.name, told))
-                    if before != told:
-                        raise UsageError(_refusal(run.name, name, problem, part, (told, before)))
+    for run, problem, part, text in told:
+        name, before = seen.setdefault((problem, part), (run.name, text))
+        if before != text:
+            raise UsageError(_refusal(run.name, name, problem, part, (text, before)))
     return [line for run in runs if (line := _untold(run, runs)) is not None]
 
 
