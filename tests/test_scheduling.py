@@ -36,23 +36,26 @@ def fails_once_in_a_hundred(prefix: Prefix, seed: int) -> str | Reply:
 class Watch:
     """Which problems are open, and what they hold while they are."""
 
-    open: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    """Those whose search has chosen; until its trace is on the disk a problem is not done."""
     most_open: int = 0
     ended: list[str] = field(default_factory=list)
-    begun_when_first_ended: int = 0
+    begun_when_first_answered: int = 0
     memory: list[int] = field(default_factory=list)
     """The process's highest so far in kB, each time a problem ends."""
 
     def on_node(self, problem_id: str, node: Node) -> None:
-        self.open.add(problem_id)
-        self.most_open = max(self.most_open, len(self.open))
+        self.begun.add(problem_id)
+        self.most_open = max(self.most_open, len(self.begun - self.answered))
 
     def on_decision(self, problem_id: str, decision: Decision) -> None:
-        pass
+        if decision.kind == "chosen":
+            self.begun_when_first_answered = self.begun_when_first_answered or len(self.begun)
+            self.answered.add(problem_id)
 
     def on_problem_done(self, problem_id: str, trace: Trace) -> None:
-        self.begun_when_first_ended = self.begun_when_first_ended or len(self.open)
-        self.open.discard(problem_id)
+        self.answered.add(problem_id)
         self.ended.append(problem_id)
         self.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
@@ -78,7 +81,7 @@ async def digests(folder: Path, strategy: Strategy, problems: int, order: int) -
 def check_bounds(watch: Watch, problems: int) -> None:
     """A problem is opened only while slots are free, so few are open however many there are."""
     assert watch.most_open <= SLOTS
-    assert watch.begun_when_first_ended < problems
+    assert 0 < watch.begun_when_first_answered < problems
     early = watch.memory[len(watch.memory) // 5]
     assert watch.memory[-1] - early < 64 * 1024
 
