@@ -91,12 +91,6 @@ async def test_agreement_needs_no_verifier(tmp_path: Path) -> None:
     assert "level 1 by an agreement of 1" in trace.decisions[0].reason
 
 
-async def test_what_is_left_of_a_small_n_is_sampled(tmp_path: Path) -> None:
-    small = Policy(2, "score", "last", (), {4: (Choice("dvts", 4, "weighted", {"beam_width": 4}),)})
-    trace = await World().solve(ComputeOptimal(policy=written(tmp_path, small), n=4))
-    assert [node.path for node in trace.nodes] == [(0,), (1,), (2,), (3,)]
-
-
 async def test_its_budget_holds_before_and_after_the_choice(policy_file: str) -> None:
     rng = random.Random(3)
     for _ in range(20):
@@ -188,6 +182,11 @@ def test_a_wrong_policy_is_one_line(tmp_path: Path, text: str, message: str) -> 
         (Choice("sample", 8, "majority", {"stopping": "exact"}), "`stopping` is not fitted"),
         (Choice("beam_search", 8, "weighted", {"width": 2}), "has not all the knobs width"),
         (Choice("beam_search", 8, "weighted", {"beam_width": 0}), "`beam_width` must be at least"),
+        (
+            Choice("dvts", 8, "weighted", {"beam_width": 4}),
+            "dvts, n = 8, beam_width = 4, weighted, with 6 left after the first samples: `n` must "
+            "be a multiple of `beam_width` = 4, got 6",
+        ),
     ],
 )
 def test_a_choice_that_cannot_be_is_found_before_the_run(

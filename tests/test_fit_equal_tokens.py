@@ -5,24 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from io import StringIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from ponder.evals.cross_fitting import folds
-from ponder.evals.equal_tokens import EqualRow, EqualTokens, at_equal_tokens
-from ponder.evals.fit_figures import FitAt
-from ponder.evals.fit_options import FittedRun, options_of
-from ponder.evals.fitting import FitReport, fit
-from ponder.evals.fixed_choices import fixed_choices
-from ponder.evals.ladder import Ladder, Solved
 from ponder.evals.measure import At
 from ponder.evals.mixture import Mixture, mixture
-from ponder.report.fitting import fit_report
-from tests.test_fitting import PROBLEMS, run_with, world
+from ponder.evals.policies.equal_tokens import EqualRow, EqualTokens, at_equal_tokens
+from ponder.evals.policies.figures import FitAt
+from ponder.evals.policies.fit import FitReport, fit
+from ponder.evals.policies.fixed import fixed_choices
+from ponder.evals.policies.halves import folds
+from ponder.evals.policies.ladder import Ladder, Solved
+from ponder.evals.policies.options import options_of
+from ponder.evals.policies.runs import FittedRun
+from tests.test_fitting import PROBLEMS, printed, run_with, world
 
 IDS = PROBLEMS[:100]
 
@@ -81,8 +79,13 @@ def right(share: float) -> list[float]:
 CHEAPEST = ladder("cheapest", (1, right(0), 1.0))
 
 
+def untold(name: str) -> Ladder:
+    """Right everywhere, for nobody knows how many tokens."""
+    return Ladder(name, (8,), lambda _n: Solved(dict.fromkeys(IDS, 1.0), dict.fromkeys(IDS)))
+
+
 def beside(policy: Ladder, n: int, other: Ladder) -> EqualRow:
-    found = at_equal_tokens(policy, n, [CHEAPEST, other], (), folds(IDS, 0))
+    found = at_equal_tokens(policy, n, [CHEAPEST, other], folds(IDS, 0))
     return next(row for row in found["fixed"] if row["name"] == other.name)
 
 
@@ -153,7 +156,7 @@ def test_the_best_fixed_choice_costs_no_more_and_is_chosen_on_the_other_half() -
     ]
     dear = ladder("dear", (8, right(1.0), 101.0))
     policy = ladder("policy", (8, right(0.5), 100.0))
-    found = at_equal_tokens(policy, 8, [*coins, dear], (), folds(IDS, 0))
+    found = at_equal_tokens(policy, 8, [*coins, dear], folds(IDS, 0))
     lucky = max(row["accuracy"] for row in found["fixed"] if row["name"] != "dear")
     assert lucky >= 0.6
     assert abs(found["best_fixed"]["accuracy"] - 0.5) < 0.1
@@ -162,7 +165,7 @@ def test_the_best_fixed_choice_costs_no_more_and_is_chosen_on_the_other_half() -
 
 def test_a_gain_that_may_be_chance_is_none() -> None:
     policy, near = ladder("policy", (8, right(0.52), 9.0)), ladder("near", (8, right(0.5), 9.0))
-    found = at_equal_tokens(policy, 8, [near], (), folds(IDS, 0))
+    found = at_equal_tokens(policy, 8, [near], folds(IDS, 0))
     assert found["best_fixed"]["gain"] == pytest.approx(0.02)
     assert not found["better"]
 
@@ -178,14 +181,13 @@ def test_the_nearest_size_and_the_neighbours_of_one() -> None:
 def test_all_are_beaten_only_where_each_one_is_and_all_tell_their_tokens() -> None:
     policy, halves = ladder("policy", (8, right(0.5), 100.0)), folds(IDS, 0)
     weak, even = ladder("weak", (8, right(0.2), 100.0)), ladder("even", (8, right(0.5), 100.0))
-    assert at_equal_tokens(policy, 8, [weak], (), halves)["beats_each"]
-    assert not at_equal_tokens(policy, 8, [weak, even], (), halves)["beats_each"]
-    assert not at_equal_tokens(policy, 8, [weak], ("secret",), halves)["beats_each"]
+    assert at_equal_tokens(policy, 8, [weak], halves)["beats_each"]
+    assert not at_equal_tokens(policy, 8, [weak, even], halves)["beats_each"]
+    assert not at_equal_tokens(policy, 8, [weak, untold("secret")], halves)["beats_each"]
 
 
 def chosen(name: str, runs: Sequence[FittedRun]) -> Ladder:
-    told = fixed_choices(runs, PROBLEMS[:2]).told
-    return next(one for one in told if one.name == name)
+    return next(one for one in fixed_choices(runs, PROBLEMS[:2]) if one.name == name)
 
 
 def test_runs_of_a_sweep_are_one_choice_and_seeds_count_with_their_mean() -> None:
@@ -205,7 +207,7 @@ def test_runs_of_a_sweep_are_one_choice_and_seeds_count_with_their_mean() -> Non
 def test_knobs_tell_choices_apart() -> None:
     beams = run_with("beam_search", [[True] * 4] * 2)
     wide = replace(beams, study={**beams.study, "knobs": {"beam_width": 2}})
-    names = {one.name for one in fixed_choices([beams, wide], PROBLEMS[:2]).told}
+    names = {one.name for one in fixed_choices([beams, wide], PROBLEMS[:2])}
     assert {"beam_search, majority", "beam_search, beam_width = 2, majority"} <= names
 
 
@@ -228,25 +230,22 @@ def test_runs_of_samples_count_with_their_mean_as_far_as_all_go() -> None:
     assert samples.at(1).solved.values["p000"] == pytest.approx((0.5 + 1) / 2)
 
 
-def at_eight(report: FitReport) -> FitAt:
-    return next(at for at in report["sizes"] if at["n"] == 8)
+def at(report: FitReport, n: int) -> FitAt:
+    return next(one for one in report["sizes"] if one["n"] == n)
 
 
 def equal_at_eight(runs: Sequence[FittedRun], samples: int = 3) -> EqualTokens:
-    found = at_eight(fit(runs, samples=samples, levels=2).report)["equal_tokens"]
+    found = at(fit(runs, samples=samples, levels=2).report, 8)["equal_tokens"]
     assert found is not None
     return found
 
 
-def test_the_first_samples_count_where_a_search_is_chosen() -> None:
-    """Each sample and each beam has 10 tokens: samples take up the first 3, beams do not."""
-    beams_only = [
-        run_with("sample", [[place % 9 == 0] * 16 for place in range(100)]),
-        run_with("beam_search", [[True] * 8] * 100),
-    ]
-    assert at_eight(fit(beams_only, samples=3).report)["first_samples"]["tokens"] == 110
-    samples_only = [run_with("sample", [[True] * 16] * 100), run_with("dvts", [[False] * 8] * 100)]
-    assert at_eight(fit(samples_only, samples=3).report)["first_samples"]["tokens"] == 80
+def test_what_the_policy_spends_holds_the_first_samples() -> None:
+    """Each sample and each beam has 10 tokens; three samples are drawn first."""
+    lucky = [[place % 9 == 0] * 16 for place in range(100)]
+    runs = [run_with("sample", lucky), run_with("beam_search", [[True] * 8] * 100)]
+    assert at(fit(runs, samples=3).report, 11)["first_samples"]["tokens"] == 110
+    assert at(fit(runs, samples=3).report, 8)["first_samples"]["tokens"] == 80
 
 
 @pytest.mark.parametrize("samples", [3, 4])
@@ -254,19 +253,18 @@ def test_a_search_that_ran_once_is_met_by_a_policy_of_fewer_n(samples: int) -> N
     """Of n = 4 beside 8: one that was fitted, or the first samples alone."""
     narrow, beams, _ = world(matters=True)
     found = equal_at_eight([narrow, beams], samples)
-    assert found["beats_each"]
     row = next(row for row in found["fixed"] if row["name"] == "beam_search, majority")
-    assert (row["n"], row["tokens"], row["spends"]) == (8, 80, "equal")
-    assert row["policy_n"] == pytest.approx(4 + 4 * (80 - 40) / (found["tokens"] - 40))
+    assert (row["n"], row["tokens"], row["spends"]) == (5, 50, "equal")
+    assert row["policy_n"] == pytest.approx(5)
 
 
 def test_where_the_policy_cannot_be_mixed_either_the_search_is_marked() -> None:
-    """Too few samples for a policy of the first samples alone."""
-    right_one = [[place % 2 == 0] for place in range(100)]
-    runs = [run_with("sample", right_one), run_with("beam_search", [[True] * 8] * 100)]
-    found = equal_at_eight(runs)
+    """It took fewer tokens than the first samples alone."""
+    runs = [run_with(name, [[True] * n] * 100) for name, n in (("sample", 4), ("beam_search", 2))]
+    found = at(fit(runs, samples=3).report, 5)["equal_tokens"]
+    assert found is not None
     row = next(row for row in found["fixed"] if row["name"] == "beam_search, majority")
-    assert (row["tokens"], row["policy_tokens"], row["spends"]) == (80, 90, "less")
+    assert (row["tokens"], row["policy_tokens"], row["spends"]) == (20, 50, "less")
     assert (row["gain"], row["finding"]) == (0, "unmatched")
 
 
@@ -281,7 +279,7 @@ def without_tokens(run: FittedRun) -> FittedRun:
 def test_a_choice_that_does_not_tell_its_tokens_is_named() -> None:
     """It is never the policy's own here: its answers are all wrong."""
     samples, beams, more = world(matters=True)
-    wrong = without_tokens(run_with("dvts", [[False] * 8] * len(PROBLEMS)))
+    wrong = without_tokens(run_with("dvts", [[False] * 5] * len(PROBLEMS)))
     found = equal_at_eight([samples, beams, more, wrong])
     assert {"dvts, majority", "dvts, weighted"} <= set(found["untold"])
     assert not found["beats_each"]
@@ -291,15 +289,9 @@ def test_a_choice_that_does_not_tell_its_tokens_is_named() -> None:
 def test_nothing_is_told_where_the_policy_does_not_tell_its_tokens() -> None:
     samples, beams, _ = world(matters=True)
     report = fit([samples, without_tokens(beams)], samples=3, levels=2).report
-    assert at_eight(report)["equal_tokens"] is None
-    assert at_eight(report)["first_samples"]["tokens"] is None
+    assert at(report, 8)["equal_tokens"] is None
+    assert at(report, 8)["first_samples"]["tokens"] is None
     assert "the runs do not tell their tokens" in printed(report)
-
-
-def printed(report: FitReport) -> str:
-    console = Console(width=80, file=StringIO(), record=True)
-    console.print(fit_report(report))
-    return " ".join(console.export_text().split())
 
 
 def test_what_is_printed_where_difficulty_matters() -> None:
@@ -326,9 +318,9 @@ FOUND: Mapping[str, tuple[float, float]] = {
 def test_each_finding_has_its_line() -> None:
     fixed = [ladder(name, (8, right(share), tokens)) for name, (share, tokens) in FOUND.items()]
     policy = ladder("policy", (8, right(0.5), 100.0))
-    equal = at_equal_tokens(policy, 8, fixed, ("five",), folds(IDS, 0))
+    equal = at_equal_tokens(policy, 8, [*fixed, untold("five")], folds(IDS, 0))
     report = fit(world(matters=False), samples=3, levels=2).report
-    report["sizes"] = [{**at_eight(report), "equal_tokens": equal}]
+    report["sizes"] = [{**at(report, 8), "equal_tokens": equal}]
     shown = printed(report)
     assert "At equal tokens a fixed choice is better: the policy gives -30.0 points" in shown
     assert "The policy beats: one. Better than the policy: three." in shown
@@ -338,8 +330,8 @@ def test_each_finding_has_its_line() -> None:
 
 def test_the_options_tell_what_the_first_samples_took() -> None:
     options = options_of([run_with("sample", [[True] * 8] * 2)], 3)
-    assert options.first_tokens == {"p000": 30.0, "p001": 30.0}
     assert {option.choice.n for option in options.at_first} == {3}
+    assert [option.tokens for option in options.at_first] == [{"p000": 30.0, "p001": 30.0}] * 3
 
 
 @pytest.mark.long

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+from rich.console import Console
 
 from ponder.errors import UsageError
-from ponder.evals.cross_fitting import choices_of, crossed, folds, level_edges, solved
-from ponder.evals.fit_options import FittedRun, Option, options_of
-from ponder.evals.fitting import fit
 from ponder.evals.measure import measure
+from ponder.evals.policies.figures import FitAt
+from ponder.evals.policies.fit import FitReport, fit
+from ponder.evals.policies.halves import choices_of, crossed, folds, level_edges, solved
+from ponder.evals.policies.options import Option, options_of
+from ponder.evals.policies.runs import FittedRun
+from ponder.report.fitting import fit_report
 from ponder.search.policy import Choice
 from ponder.strategies.policy_file import load_policy
 from ponder.trace import Node, Spent, Trace
@@ -87,28 +94,32 @@ def run_of(strategy: str, n: int, chance: float, count: int = 60) -> FittedRun:
 
 
 def run_with(
-    strategy: str, right: Sequence[list[bool]], subtree_width: int | None = None
+    strategy: str,
+    right: Sequence[list[bool]],
+    subtree_width: int | None = None,
+    scores: Sequence[float] | None = None,
 ) -> FittedRun:
-    """A graded run in which these candidates are right."""
+    """A graded run in which these candidates are right; scores tell which, or are one a problem."""
     examples = [Example(Problem.ask("?", name), "1") for name in PROBLEMS[: len(right)]]
     n = len(right[0])
     grades: dict[tuple[str, NodePath], bool] = {}
     traces = []
-    for example, own in zip(examples, right, strict=True):
+    for place, (example, own) in enumerate(zip(examples, right, strict=True)):
         name = example.problem.id
         grades |= {(name, (index,)): good for index, good in enumerate(own)}
-        traces.append(_trace(name, strategy, own))
+        told = [scores[place] if scores else 0.9 if good else 0.3 for good in own]
+        traces.append(_trace(name, strategy, own, told))
     measured = measure(examples, traces, ours=grades, n=n, subtree_width=subtree_width)
     return FittedRun(strategy, {"strategy": strategy, "n": n, "knobs": {}}, measured)
 
 
-def _trace(name: str, strategy: str, right: list[bool]) -> Trace:
+def _trace(name: str, strategy: str, right: list[bool], scores: list[float]) -> Trace:
     paths = [(index,) for index in range(len(right))]
-    wrong = [f"{index}" if index % 2 else "0" for index in range(2, len(right) + 2)]
+    wrong = [f"{index}" for index in range(2, len(right) + 2)]
     answers = ["1" if good else other for good, other in zip(right, wrong, strict=True)]
     candidates = tuple(
-        Candidate(path, "", {"s": (0.9 if good else 0.3,)}, 10, answer=Answer(answer, answer))
-        for path, good, answer in zip(paths, right, answers, strict=True)
+        Candidate(path, "", {"s": (score,)}, 10, answer=Answer(answer, answer))
+        for path, score, answer in zip(paths, scores, answers, strict=True)
     )
     nodes = tuple(Node(path, (), "x", "eos", tokens=10) for path in paths)
     spent = Spent(generated=10 * len(paths))
@@ -119,33 +130,34 @@ def test_fewer_subtrees_of_a_dvts_are_choices_too() -> None:
     """One search of n = 16, of four subtrees, is right on half of the problems in one of them."""
     lucky = [[place % 2 == 0 and index < 4 for index in range(16)] for place in range(40)]
     never = [[False] * 16 for _ in range(40)]
-    dvts = run_with("dvts", lucky, subtree_width=4)
-    fitted = fit([run_with("sample", never), dvts], samples=2, levels=2)
-    tables = {at["n"]: {row["name"]: row for row in at["fixed"]} for at in fitted.report["sizes"]}
-    assert sorted(tables) == [4, 8, 16]
-    for n in tables:  # the scores tell which are right: one of `n / 4` subtrees has to be that one
-        row = tables[n][f"dvts, n = {n}, best_of_n"]
-        assert row["accuracy"] == pytest.approx(0.5 * n / 16)
-        assert row["tokens"] == pytest.approx(10 * n)
-    shown = {choice.shown for choice in fitted.policy.choices[8]}
-    assert any(choice.startswith("dvts, n = 8") for choice in shown)
+    runs = [run_with("sample", never), run_with("dvts", lucky, subtree_width=4)]
+    by_n = options_of(runs, 2).by_n
+    assert sorted(by_n) == [4, 6, 8, 10, 16, 18]
+    for n in (6, 10, 18):  # the scores tell which are right: one subtree has to be that one
+        [found] = [one for one in by_n[n] if one.choice.shown == f"dvts, n = {n}, best_of_n"]
+        assert fmean(found.values.values()) == pytest.approx(0.5 * (n - 2) / 16)
+        assert set(found.tokens.values()) == {10 * n}
+    tables = {at["n"]: names(at) for at in fit(runs, samples=2, levels=2).report["sizes"]}
+    assert {n for n, fixed in tables.items() if "dvts, best_of_n" in fixed} == {4, 8, 16}
+
+
+def names(at: FitAt) -> set[str]:
+    return {row["name"] for row in at["fixed"]}
 
 
 def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:
     runs = [run_of("sample", 16, 0.9), run_of("beam_search", 8, 0.5), run_of("dvts", 8, 0.3)]
     fitted = fit(runs, samples=2, levels=3)
-    assert sorted(fitted.policy.choices) == [4, 8, 16]
+    assert sorted(fitted.policy.choices) == [4, 8, 10, 16]
     assert fitted.policy.measure == "score"
-    [at] = [at for at in fitted.report["sizes"] if at["n"] == 8]
-    names = {row["name"] for row in at["fixed"]}
-    assert {
-        "sample, n = 8, majority",
-        "beam_search, n = 8, weighted",
-        "dvts, n = 8, best_of_n",
-    } <= names
+    sizes = {at["n"]: at for at in fitted.report["sizes"]}
+    assert {"sample, majority", "beam_search, weighted", "dvts, best_of_n"} <= names(sizes[8])
+    chosen = {choice.strategy for choice in fitted.policy.choices[8]}
+    assert chosen == {"sample"}, "after two samples both searches make n = 10"
+    at = sizes[8]
     assert at["fixed"] == sorted(at["fixed"], key=lambda row: -row["accuracy"])
     assert at["oracle_choice"]["accuracy"] >= at["oracle_levels"]["accuracy"]
-    assert at["oracle_choice"]["accuracy"] >= at["fixed"][0]["accuracy"]
+    assert at["best_fixed"] is not None
     assert at["better"] is (at["best_fixed"]["gain_low"] > 0)
     for row in at["fixed"]:
         policy = at["first_samples"]["accuracy"]
@@ -156,18 +168,38 @@ def test_a_fit_of_runs_gives_a_policy_for_each_n() -> None:
     assert fit(runs, samples=2, levels=3).report == fitted.report
 
 
+def test_an_n_that_no_fixed_choice_has_is_said() -> None:
+    runs = [run_of("sample", 8, 0.9), run_of("beam_search", 8, 0.5)]
+    report = fit(runs, samples=2, levels=2).report
+    at = report["sizes"][-1]
+    assert (at["n"], at["fixed"], at["best_fixed"], at["better"]) == (10, [], None, False)
+    assert report["notes"] == ["n = 10: `sample` is no choice, sample has 8 samples of a problem"]
+    assert "No fixed choice ran at n = 10." in printed(report)
+
+
+def printed(report: FitReport) -> str:
+    console = Console(width=80, file=StringIO(), record=True)
+    console.print(fit_report(report))
+    return " ".join(console.export_text().split())
+
+
 def world(matters: bool, seed: int = 8) -> list[FittedRun]:
-    """Samples solve the easy half and beams the hard one; or beams are as good everywhere."""
+    """Samples solve the easy half and beams the hard one; or beams are as good everywhere.
+
+    Scores tell how hard a problem is, and nothing of its candidates. After three samples the beams
+    make n = 8 and 16.
+    """
     rng = random.Random(seed)
     samples, beams, more = [], [], []
     for place in range(len(PROBLEMS)):
         easy = place % 2 == 0
         samples.append([rng.random() < (0.9 if easy else 0.1) for _ in range(16)])
         chance = (0.15 if easy else 0.85) if matters else (0.9 if easy else 0.1)
-        beams.append([rng.random() < chance] * 8)
-        more.append([rng.random() < chance] * 16)
+        beams.append([rng.random() < chance] * 5)
+        more.append([rng.random() < chance] * 13)
     by_strategy = (("sample", samples), ("beam_search", beams), ("beam_search", more))
-    return [run_with(strategy, right) for strategy, right in by_strategy]
+    scores = [0.8, 0.2] * (len(PROBLEMS) // 2)
+    return [run_with(strategy, right, scores=scores) for strategy, right in by_strategy]
 
 
 @pytest.mark.parametrize("matters", [True, False])
@@ -183,9 +215,18 @@ def test_the_verdict_is_right_where_the_truth_is_known(matters: bool) -> None:
         easy, hard = fitted.policy.choices[8]
         assert (easy.strategy, hard.strategy) == ("sample", "beam_search")
     else:
+        assert at["best_fixed"]
         assert abs(at["best_fixed"]["gain"]) < 0.05
         assert abs(equal["best_fixed"]["gain"]) < 0.05
         assert {"open", "better"} & {row["finding"] for row in equal["fixed"]}
+
+
+def stopped(run: FittedRun) -> FittedRun:
+    return replace(run, study={**run.study, "knobs": {"stopping": "exact"}})
+
+
+def budgeted(run: FittedRun) -> FittedRun:
+    return replace(run, study={**run.study, "budget": {"generated_tokens": 100}})
 
 
 @pytest.mark.parametrize(
@@ -195,6 +236,13 @@ def test_the_verdict_is_right_where_the_truth_is_known(matters: bool) -> None:
         ([run_of("sample", 8, 0.5), run_of("self_refine", 8, 0.5)], "a run of self_refine"),
         ([run_of("sample", 8, 0.5, 1)], "have 1 problems in common"),
         ([run_of("sample", 4, 0.5)], "have no n over 4, the samples that are drawn first"),
+        ([run_of("sample", 3, 0.5)], "sample has 3 samples of a problem, fewer than the 4"),
+        ([stopped(run_of("sample", 8, 0.5))], "sample ran with a stopping rule, which a policy"),
+        ([budgeted(run_of("sample", 8, 0.5))], "sample ran under a budget, which a policy"),
+        (
+            [run_of("sample", 8, 0.5), replace(run_of("dvts", 8, 0.5), aggregation="min")],
+            "dvts ranks by the min of its step scores and sample by the last",
+        ),
     ],
 )
 def test_runs_that_give_no_policy_are_refused(runs: list[FittedRun], message: str) -> None:
@@ -217,14 +265,26 @@ def test_the_command_writes_a_policy_that_a_run_applies(
     assert ponder(*fits, "-o", policy, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["schema"], report["n_problems"], report["levels"]) == (1, 6, 2)
-    assert sorted(load_policy(policy).choices) == [4, 8]
+    assert sorted(load_policy(policy).choices) == [4, 8, 10]
     assert policy.read_text().startswith("# Written by `ponder fit` from")
     assert ponder(*fits, "-o", policy) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "At equal n a fixed choice is no worse: the policy gives" in shown
     assert "At equal tokens a fixed choice is no worse: the policy gives" in shown
-    applies = ["--strategy", "compute_optimal", "--set", f"knobs.policy={policy}"]
+    applies = ["--strategy", "compute_optimal", "--n", 10, "--set", f"knobs.policy={policy}"]
     assert ponder(*words, *applies, "-o", tmp_path / "applied", "--json") == 0
     applied = json.loads(capsys.readouterr().out)
-    assert list(applied["curves"]["majority"]) == ["8"]
+    assert list(applied["curves"]["majority"]) == ["10"]
     assert applied["n_problems"] == 6
+
+
+def test_what_may_not_hold_is_said() -> None:
+    """A run with the policy has one temperature for its first samples and for what comes after."""
+    samples, beams = run_of("sample", 8, 0.5), run_of("beam_search", 4, 0.5)
+    cold = replace(beams, study={**beams.study, "sampling": {"temperature": 0.1}})
+    assert not fit([samples, beams], samples=2).report["notes"]
+    report = fit([samples, cold], samples=2).report
+    assert report["notes"] == [
+        "beam_search and sample differ in temperature: a run with the policy has one for both"
+    ]
+    assert "differ in temperature" in printed(report)

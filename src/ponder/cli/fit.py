@@ -10,8 +10,8 @@ import typer
 from ponder.cli.methods import note_problems
 from ponder.cli.options import AsJson, Runs, Score
 from ponder.cli.terminal import announce, output, print_json, working
-from ponder.evals.fit_options import FittedRun
-from ponder.evals.fitting import fit
+from ponder.evals.policies.fit import fit
+from ponder.evals.policies.runs import FittedRun
 from ponder.report.fitting import fit_report
 from ponder.report.views import loaded
 from ponder.search.difficulty import LEVELS
@@ -43,11 +43,10 @@ def fit_policy(
         found = loaded(runs, score=score)
         note_problems(found)
         fitted = fit(
-            [FittedRun(run.view.name, run.study, run.measured) for run in found],
+            [FittedRun(run.view.name, run.study, run.measured, run.aggregation) for run in found],
             samples=samples,
             levels=levels,
             measure=measure,
-            aggregation=found[0].aggregation,
             seed=seed,
         )
     names = ", ".join(run.view.name for run in found)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from ponder.cli.terminal import announce
 from ponder.errors import UsageError
 from ponder.evals.cost_curves import Named
-from ponder.evals.expectations import EXPECTATIONS
 from ponder.evals.repeats import repeats
 from ponder.report.escape import visible
 from ponder.report.names import short_names
@@ -50,8 +49,9 @@ def asked_of(
     the others.
     """
     for selector in selectors:
-        if selector not in EXPECTATIONS:
-            raise UsageError(f"unknown selector {selector!r}: use one of {', '.join(EXPECTATIONS)}")
+        if selector not in SELECTOR_LABELS:
+            known = ", ".join(SELECTOR_LABELS)
+            raise UsageError(f"unknown selector {selector!r}: use one of {known}")
     given = {"RUN": folders, "`--selector`": selectors, "`--score`": scores}
     many = max(map(len, given.values()))
     for word, values in given.items():

@@ -10,6 +10,9 @@ from ponder.evals.expectations import EXPECTATIONS
 from ponder.evals.graded import Estimate, GradedProblem
 from ponder.search.selection import SELECTORS
 
+OWN = "own"
+"""What the run itself answered, where it took other selectors for other problems."""
+
 WRONG = Estimate(0.0)
 """A problem without candidates."""
 
@@ -78,6 +81,8 @@ def _is_right(problem: GradedProblem, selector: str, first: int | None) -> bool:
     candidates = problem.candidates[:first]
     if selector == "oracle":
         return any(candidate.correct for candidate in candidates)
+    if selector == OWN:
+        return problem.chosen is not None and candidates[problem.chosen].correct
     chosen = SELECTORS[selector]([candidate.ballot for candidate in candidates])
     return chosen is not None and candidates[chosen].correct
 

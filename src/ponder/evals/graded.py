@@ -41,6 +41,8 @@ class GradedProblem:
     """Generated tokens of the whole search; None: not told."""
     level: str | None = None
     subject: str | None = None
+    chosen: int | None = None
+    """Index of the candidate that the run answered with; None: no answer."""
 
 
 _ROUNDING = 1e-12

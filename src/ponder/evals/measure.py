@@ -161,12 +161,13 @@ def measure(
     ranking = ranking_name(candidates, score)
     problems = tuple(graded_problem(o, grades, ranking, aggregation) for o in outcomes)
     sampled = all(outcome.exchangeable for outcome in outcomes)
+    own = len({outcome.trace.selector for outcome in outcomes}) > 1
     settled = {o.trace.selector for o in outcomes if o.trace.stopped == "settled"}
     return Measured(
         problems=problems,
         failed=sum(outcome.failed for outcome in outcomes),
         grades=used,
-        points=_subsets(problems, n, seed) if sampled else _search(problems, n, settled),
+        points=_subsets(problems, n, seed) if sampled else _search(problems, n, settled, own),
         first_n=_first_n(problems, n) if sampled else {},
         truncated=_share([candidate.ended == "length" for candidate in candidates]),
         unanswered=_share([candidate.answer is None for candidate in candidates]),
@@ -200,8 +201,10 @@ def _sizes(problems: Sequence[GradedProblem], n: int | None) -> tuple[int, ...]:
     return curves.sizes(problems) or ((n,) if n and problems else ())
 
 
-def _search(problems: Sequence[GradedProblem], n: int | None, settled: Collection[str]) -> Points:
-    """One N, by every selector.
+def _search(
+    problems: Sequence[GradedProblem], n: int | None, settled: Collection[str], own: bool
+) -> Points:
+    """One N, by every selector; with `own` also by those that the run took itself.
 
     Where a stopping rule settled some answers, only by the selector that it guarded: with the
     samples that were not drawn, any other one might have chosen differently.
@@ -210,8 +213,8 @@ def _search(problems: Sequence[GradedProblem], n: int | None, settled: Collectio
     tokens = {problem.id: problem.spent for problem in problems}
     return {
         selector: {most: At(curves.selected(problems, selector), tokens)}
-        for selector in curves.available(problems)
-        if not settled or selector in settled
+        for selector in (*curves.available(problems), *([curves.OWN] if own else []))
+        if not settled or selector in settled or selector == curves.OWN
     }
 
 

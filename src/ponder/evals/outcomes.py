@@ -137,6 +137,7 @@ def graded_problem(
         root = candidate.path[0]
         placed[candidate.path] = GradedCandidate(key, score, right, candidate.tokens, root)
     ordered = sorted(placed, key=lambda path: (len(path), path))
+    chosen = outcome.trace.chosen
     return GradedProblem(
         outcome.trace.problem_id,
         tuple(placed[path] for path in ordered),
@@ -144,6 +145,7 @@ def graded_problem(
         outcome.trace.spent.generated,
         outcome.level,
         outcome.subject,
+        ordered.index(chosen) if chosen in placed else None,
     )
 
 

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ponder.evals.equal_tokens import EqualRow, EqualTokens
-from ponder.evals.fit_figures import FitAt
-from ponder.evals.fit_rows import FitRow
-from ponder.evals.fitting import FitReport
+from ponder.evals.policies.equal_tokens import EqualRow, EqualTokens
+from ponder.evals.policies.figures import FitAt
+from ponder.evals.policies.fit import FitReport
+from ponder.evals.policies.rows import FitRow
 from ponder.report.escape import visible
 from ponder.report.table import headed
 from ponder.report.wording import count, interval, share, signed
@@ -40,7 +40,7 @@ def fit_report(report: FitReport) -> RenderableType:
             Text(_choices(at)),
             Text(),
         ]
-    return Group(*parts, Text(_NOTE))
+    return Group(*parts, *(Text(visible(note)) for note in report["notes"]), Text(_NOTE))
 
 
 def _table(at: FitAt) -> Table:
@@ -49,7 +49,7 @@ def _table(at: FitAt) -> Table:
     for place, row in enumerate(at["fixed"]):
         _add(table, row, end_section=place == len(at["fixed"]) - 1)
     for row in (
-        at["best_fixed"],
+        *([at["best_fixed"]] if at["best_fixed"] else []),
         at["first_samples"],
         at["predicted_levels"],
         at["oracle_levels"],
@@ -77,6 +77,8 @@ def _gain(row: FitRow) -> tuple[str, str]:
 
 
 def _at_equal_n(at: FitAt) -> str:
+    if at["best_fixed"] is None:
+        return f"No fixed choice ran at n = {at['n']}."
     return f"At equal n {_verdict(at['best_fixed'], 'the best fixed choice')}"
 
 

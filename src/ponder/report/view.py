@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from ponder.evals.curves import OWN
 from ponder.report.wording import share
 from ponder.trace import Spent, Trace
 from ponder.types import Example, NodePath
@@ -21,6 +22,7 @@ SELECTOR_LABELS = {
     "best_of_n": "best of N",
     "weighted": "weighted",
     "oracle": "oracle",
+    OWN: "its own",
 }
 
 
@@ -118,8 +120,9 @@ class RunView:
 
     @property
     def selector(self) -> str:
-        """The selector that chose this run's answers."""
-        return self.traces[0].selector if self.traces else "majority"
+        """The selector that chose this run's answers; OWN where it took several."""
+        took = {trace.selector for trace in self.traces}
+        return OWN if len(took) > 1 else next(iter(took), "majority")
 
     @property
     def headline(self) -> Point:

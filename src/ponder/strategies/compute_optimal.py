@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,10 +82,9 @@ class ComputeOptimal:
         paths = [(index,) for index in range(self.table.samples)]
         stream = session.sample(Prefix.root(problem), paths, self.sampling.whole())
         drawn = sorted([sample async for sample in stream], key=lambda sample: sample.path)
-        first = [sample for sample in drawn if not sample.failed]
         async with asyncio.TaskGroup() as group:
             how = self.table.aggregation
-            votes = [group.create_task(ballot_of(session, sample, how)) for sample in first]
+            votes = [group.create_task(ballot_of(session, sample, how)) for sample in drawn]
         level, value, choice = self.table.choose(self.n, [vote.result() for vote in votes])
         rest = self.n - self.table.samples
         known = "unknown" if value is None else f"{value:.3g}"
@@ -93,6 +92,7 @@ class ComputeOptimal:
         reason = f"level {level} by {what} of {known}: {choice.shown}, with {rest} left"
         session.record(Decision("note", tuple(sample.path for sample in drawn), reason))
         strategy = self._strategy(choice, rest)
+        first = [sample for sample in drawn if not sample.failed]
         begun = Begun(self.name, self.n, self.table.samples, first)
         return await strategy.solve(problem, Continued(session, begun))  # type: ignore[no-any-return]
 
@@ -102,19 +102,19 @@ class ComputeOptimal:
         if kind is None:
             known = ", ".join(CHOOSABLE)
             raise UsageError(f"a policy may choose {known}, not {choice.strategy!r}")
-        if "stopping" in choice.knobs:
+        if choice.knobs.get("stopping", "none") != "none":
             raise UsageError("a policy cannot choose a stopping rule: `stopping` is not fitted")
-        width = int(choice.knobs.get("beam_width", 4)) if kind is DiverseVerifierTreeSearch else 1
-        if rest < width:
-            kind, width, choice = RepeatedSampling, 1, replace(choice, knobs={})
         try:
             return kind(
-                n=rest // width * width,
+                n=rest,
                 sampling=self.sampling,
                 selector=choice.selector,
                 aggregation=self.table.aggregation,
                 **dict[str, Any](choice.knobs),
             )
+        except UsageError as error:
+            spare = f"{rest} left after the first samples"
+            raise UsageError(f"the policy's {choice.shown}, with {spare}: {error}") from None
         except TypeError:
             raise UsageError(
                 f"{choice.strategy} has not all the knobs {', '.join(choice.knobs)}"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
 
-from ponder.evals.cross_fitting import Difficulty, Folds, crossed, solved
-from ponder.evals.equal_tokens import EqualTokens, at_equal_tokens
-from ponder.evals.fit_options import Option, Options
-from ponder.evals.fit_rows import FitRow, fit_row
-from ponder.evals.fixed_choices import FixedChoices
-from ponder.evals.ladder import Ladder, Solved
+from ponder.evals.policies.equal_tokens import EqualTokens, at_equal_tokens
+from ponder.evals.policies.halves import Difficulty, Folds, best_of_other_half, crossed, solved
+from ponder.evals.policies.ladder import Ladder, Solved
+from ponder.evals.policies.options import Option, Options
+from ponder.evals.policies.rows import FitRow, fit_row
 from ponder.search.policy import Choice
 
 
@@ -21,16 +20,15 @@ class FitAt(TypedDict):
 
     n: int
     fixed: list[FitRow]
-    """Each choice for all problems, the best first."""
-    best_fixed: FitRow
-    """One choice for all problems, made on the other half."""
+    """Each fixed choice of this n for all problems, the best first; it has no first samples."""
+    best_fixed: FitRow | None
+    """One of these for all problems, chosen on the other half; None where there is none."""
     oracle_levels: FitRow
     """By the share of right samples, which nobody knows beforehand."""
     predicted_levels: FitRow
     """By what all samples of the run predict, whose cost is not counted here."""
     first_samples: FitRow
-    """By what the first samples predict: what the policy does. Its tokens are those of the choices,
-    and of the first samples where a search is chosen, which does not use them here."""
+    """By what the first samples predict: what the policy does."""
     oracle_choice: FitRow
     """The best choice for each problem: no choice by level can pass it."""
     better: bool
@@ -52,7 +50,8 @@ class Figures:
     """By the first samples."""
     whole: Difficulty
     """By all samples of the run."""
-    fixed: FixedChoices
+    fixed: Sequence[Ladder]
+    """Fixed choices."""
 
     def sizes(self, samples: int, choices: Mapping[int, Sequence[Choice]]) -> list[FitAt]:
         """Every n; `samples` are drawn first, `choices` are the policy's."""
@@ -62,40 +61,31 @@ class Figures:
     def _policy(self, samples: int) -> Ladder:
         """What choosing by the first samples solves at each n, the least being these alone."""
         options = {samples: self.options.at_first, **self.options.by_n}
-        found = {n: self._paid(self._chosen(own, self.first)) for n, own in options.items() if own}
+        found = {n: self._solved(own, self.first) for n, own in options.items()}
         return Ladder("policy", tuple(found), found.__getitem__)
 
-    def _chosen(self, options: Sequence[Option], difficulty: Difficulty) -> dict[str, Option]:
-        return crossed(options, difficulty, self.halves, self.levels)
-
-    def _paid(self, chosen: Mapping[str, Option]) -> Solved:
-        """With the first samples, which a search here does not use."""
-        values, told = solved(chosen)
-        tokens = dict(told)
-        for problem, option in chosen.items():
-            own, first = tokens[problem], self.options.first_tokens[problem]
-            if option.choice.strategy != "sample":
-                tokens[problem] = None if own is None or first is None else own + first
-        return Solved(values, tokens)
+    def _solved(self, options: Sequence[Option], difficulty: Difficulty) -> Solved:
+        return solved(crossed(options, difficulty, self.halves, self.levels))
 
     def _at(self, n: int, policy: Ladder, choices: list[str]) -> FitAt:
         options, own = self.options.by_n[n], policy.solved(n)
         row = partial(fit_row, own.values)
-        fixed = [row(o.choice.shown, Solved(o.values, o.tokens)) for o in options]
-        best = row("best fixed choice", solved(crossed(options, self.first, self.halves, 1)))
+        fixed = {ladder.name: ladder.solved(n) for ladder in self.fixed if ladder.has(n)}
+        rows = [row(name, found) for name, found in fixed.items()]
+        halves = list(fixed.values()), self.halves
+        best = row("best fixed choice", best_of_other_half(*halves)) if fixed else None
         most = {p: max(options, key=lambda o: o.values[p]) for p in self.options.problems}
-        predicted = solved(self._chosen(options, self.whole))
-        oracle = solved(self._chosen(options, self.options.correct))
-        equal = at_equal_tokens(policy, n, *self.fixed, self.halves) if policy.told else None
         return {
             "n": n,
-            "fixed": sorted(fixed, key=lambda one: -one["accuracy"]),
+            "fixed": sorted(rows, key=lambda one: -one["accuracy"]),
             "best_fixed": best,
-            "oracle_levels": row("by oracle level", oracle),
-            "predicted_levels": row("by predicted level", predicted),
+            "oracle_levels": row("by oracle level", self._solved(options, self.options.correct)),
+            "predicted_levels": row("by predicted level", self._solved(options, self.whole)),
             "first_samples": row("by the first samples", own),
             "oracle_choice": row("best for each problem", solved(most)),
-            "better": best["gain_low"] > 0,
+            "better": best is not None and best["gain_low"] > 0,
             "choices": choices,
-            "equal_tokens": equal,
+            "equal_tokens": at_equal_tokens(policy, n, self.fixed, self.halves)
+            if policy.told
+            else None,
         }

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from ponder.errors import UsageError
-from ponder.evals.cross_fitting import Difficulty, choices_of, folds, level_edges
-from ponder.evals.fit_figures import Figures, FitAt
-from ponder.evals.fit_options import FittedRun, base_of, options_of
-from ponder.evals.fixed_choices import fixed_choices
+from ponder.evals.policies.figures import Figures, FitAt
+from ponder.evals.policies.fixed import fixed_choices
+from ponder.evals.policies.halves import Difficulty, choices_of, folds, level_edges
+from ponder.evals.policies.options import options_of
+from ponder.evals.policies.runs import FittedRun
 from ponder.search.difficulty import LEVELS
 from ponder.search.policy import Measure, Policy, fitted_on
-from ponder.search.selection import Aggregation
 
 
 class FitReport(TypedDict):
@@ -25,6 +25,8 @@ class FitReport(TypedDict):
     samples: int
     measure: Measure
     edges: list[float]
+    notes: list[str]
+    """Choices that are not there, and what may not hold."""
     sizes: list[FitAt]
 
 
@@ -42,7 +44,6 @@ def fit(
     samples: int = 4,
     levels: int = LEVELS,
     measure: Measure | None = None,
-    aggregation: Aggregation = "last",
     seed: int = 0,
 ) -> Fitted:
     """Choose by difficulty among what the runs did.
@@ -56,8 +57,9 @@ def fit(
     used: Measure = measure or ("score" if options.scored else "agreement")
     if used == "score" and not options.scored:
         raise UsageError("not every problem has a scored sample: use the measure agreement")
-    predicts = Policy(samples, used, aggregation, (), {})
-    first: Difficulty = {p: predicts.value(options.votes[p][:samples]) for p in options.problems}
+    how = options.base.aggregation
+    predicts = Policy(samples, used, how, (), {})
+    first: Difficulty = {p: predicts.value(options.first[p]) for p in options.problems}
     whole: Difficulty = {p: predicts.value(options.votes[p]) for p in options.problems}
     edges = level_edges(first, options.problems, levels)
     choices = {n: choices_of(o, first, options.problems, edges) for n, o in options.by_n.items()}
@@ -70,7 +72,7 @@ def fit(
         fixed_choices(runs, options.problems),
     )
     return Fitted(
-        Policy(samples, used, aggregation, edges, choices, fitted_on(base_of(runs).study)),
+        Policy(samples, used, how, edges, choices, fitted_on(options.base.study)),
         {
             "schema": 1,
             "n_problems": len(options.problems),
@@ -78,6 +80,7 @@ def fit(
             "samples": samples,
             "measure": used,
             "edges": list(edges),
+            "notes": list(options.notes),
             "sizes": figures.sizes(samples, choices),
         },
     )

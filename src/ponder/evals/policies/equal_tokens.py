@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from ponder.evals.cross_fitting import Folds, best_on
-from ponder.evals.fit_rows import FitRow, fit_row
-from ponder.evals.ladder import Ladder, Rung, Solved
+from ponder.evals.policies.halves import Folds, best_of_other_half
+from ponder.evals.policies.ladder import Ladder, Rung
+from ponder.evals.policies.rows import FitRow, fit_row
 
 Spends = Literal["equal", "less", "more"]
 """What a fixed choice spends beside the policy, when it is brought as near as it can be."""
@@ -38,7 +38,7 @@ class EqualTokens(TypedDict):
     """What was found at the generated tokens that the policy spends at one n."""
 
     tokens: float
-    """The policy's mean of a problem, the first samples of a search included."""
+    """The policy's mean of a problem."""
     fixed: list[EqualRow]
     """Each fixed choice, the most accurate first."""
     best_fixed: FitRow
@@ -51,25 +51,25 @@ class EqualTokens(TypedDict):
     """Fixed choices whose tokens are not told."""
 
 
-def at_equal_tokens(
-    policy: Ladder, n: int, fixed: Sequence[Ladder], untold: Sequence[str], halves: Folds
-) -> EqualTokens:
+def at_equal_tokens(policy: Ladder, n: int, fixed: Sequence[Ladder], halves: Folds) -> EqualTokens:
     """The policy at `n` beside each fixed choice. One at least must cost no more."""
     own = policy.at(n)
-    rungs = [other.at_tokens(own.tokens) or other.nearest(own.tokens) for other in fixed]
+    told = [other for other in fixed if other.told]
+    untold = [other.name for other in fixed if not other.told]
+    rungs = [other.at_tokens(own.tokens) or other.nearest(own.tokens) for other in told]
     rows = [
         _row(policy.around(n), own, other.name, rung)
-        for other, rung in zip(fixed, rungs, strict=True)
+        for other, rung in zip(told, rungs, strict=True)
     ]
     affordable = [rung.solved for rung in rungs if _spends(rung, own) != "more"]
-    best = fit_row(own.solved.values, "best fixed choice", _chosen(affordable, halves))
+    best = fit_row(own.solved.values, "best fixed choice", best_of_other_half(affordable, halves))
     return {
         "tokens": own.tokens,
         "fixed": sorted(rows, key=lambda row: -row["accuracy"]),
         "best_fixed": best,
         "better": best["gain_low"] > 0,
         "beats_each": not untold and all(row["finding"] == "beaten" for row in rows),
-        "untold": list(untold),
+        "untold": untold,
     }
 
 
@@ -100,14 +100,3 @@ def _finding(row: FitRow, spends: Spends) -> Finding:
     if row["gain_high"] < 0 and spends != "more":
         return "better"
     return "open" if spends == "equal" else "unmatched"
-
-
-def _chosen(affordable: Sequence[Solved], halves: Folds) -> Solved:
-    """On each half, the one that was best on the other."""
-    values: dict[str, float] = {}
-    tokens: dict[str, float | None] = {}
-    for own, other in (halves, halves[::-1]):
-        best = best_on(affordable, other)
-        values |= {problem: best.values[problem] for problem in own}
-        tokens |= {problem: best.tokens[problem] for problem in own}
-    return Solved(values, tokens)

@@ -46,6 +46,10 @@ class Ladder:
     every: bool = False
     """All whole n between the sizes can be had too, as of samples."""
 
+    def has(self, n: int) -> bool:
+        """It can be had at this n."""
+        return n in self.sizes or (self.every and self.sizes[0] < n < self.sizes[-1])
+
     @property
     def told(self) -> bool:
         """All sizes tell their tokens: without that there are no rungs."""

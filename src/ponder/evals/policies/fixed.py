@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import NamedTuple
 
-from ponder.evals.fit_options import FittedRun
-from ponder.evals.ladder import Ladder, Solved
+from ponder.evals.policies.ladder import Ladder, Solved
+from ponder.evals.policies.runs import FittedRun
 from ponder.evals.summary import mean_at
 from ponder.search.selection import SELECTORS
 
 
-class FixedChoices(NamedTuple):
-    """What a policy is measured against."""
-
-    told: tuple[Ladder, ...]
-    untold: tuple[str, ...]
-    """Those that do not tell their tokens."""
-
-
-def fixed_choices(runs: Sequence[FittedRun], problems: Collection[str]) -> FixedChoices:
-    """Every fixed choice that the runs give, on these problems.
+def fixed_choices(runs: Sequence[FittedRun], problems: Collection[str]) -> tuple[Ladder, ...]:
+    """What a policy is measured against: every fixed choice of the runs, on these problems.
 
     Runs of a search that differ by n alone, as those of a sweep or the subtrees of a DVTS, are one
-    fixed choice; of runs
-    that differ by their seed alone each problem counts with its mean.
+    fixed choice; of runs that differ by their seed alone each problem counts with its mean.
     """
     groups: dict[tuple[str, str, bool], list[FittedRun]] = {}
     for run in runs:
@@ -35,9 +25,7 @@ def fixed_choices(runs: Sequence[FittedRun], problems: Collection[str]) -> Fixed
                 name = run.choice(max(points), selector).without_n
                 key = (name, selector, run.measured.sampled)
                 groups.setdefault(key, []).append(run)
-    ladders = [_ladder(*key, own, problems) for key, own in groups.items()]
-    told = tuple(one for one in ladders if one.told)
-    return FixedChoices(told, tuple(one.name for one in ladders if not one.told))
+    return tuple(_ladder(*key, own, problems) for key, own in groups.items())
 
 
 def _ladder(

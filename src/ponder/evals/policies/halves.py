@@ -7,12 +7,13 @@ measured on the other, and the other way round, so that no problem has a say in 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Protocol, TypeVar
 
-from ponder.evals.fit_options import Option
-from ponder.evals.ladder import Solved
+from ponder.evals.policies.ladder import Solved
+from ponder.evals.policies.options import Option
 from ponder.search.difficulty import edges_of, level_of
 from ponder.search.policy import Choice
 
@@ -59,11 +60,12 @@ _Any = TypeVar("_Any", bound=_Rated)
 
 
 def best_on(rated: Sequence[_Any], problems: Sequence[str]) -> _Any:
-    """The most accurate on these problems; of equal ones that with the fewest tokens."""
+    """The most accurate on these problems; of equal ones that with the fewest tokens, if told."""
 
     def rank(one: _Any) -> tuple[float, float]:
-        tokens = [one.tokens[problem] or 0.0 for problem in problems]
-        return -round(fmean(one.values[problem] for problem in problems), 9), fmean(tokens)
+        told = [count for problem in problems if (count := one.tokens[problem]) is not None]
+        tokens = fmean(told) if len(told) == len(problems) else math.inf
+        return -round(fmean(one.values[problem] for problem in problems), 9), tokens
 
     return min(rated, key=rank)
 
@@ -88,3 +90,14 @@ def solved(chosen: Mapping[str, Option]) -> Solved:
         {problem: option.values[problem] for problem, option in chosen.items()},
         {problem: option.tokens[problem] for problem, option in chosen.items()},
     )
+
+
+def best_of_other_half(ways: Sequence[Solved], halves: Folds) -> Solved:
+    """On each half, the way that was best on the other."""
+    values: dict[str, float] = {}
+    tokens: dict[str, float | None] = {}
+    for own, other in (halves, halves[::-1]):
+        best = best_on(ways, other)
+        values |= {problem: best.values[problem] for problem in own}
+        tokens |= {problem: best.tokens[problem] for problem in own}
+    return Solved(values, tokens)

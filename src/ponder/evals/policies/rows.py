@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from ponder.evals.intervals import mean_interval, paired_difference
-from ponder.evals.ladder import Solved
+from ponder.evals.policies.ladder import Solved
 
 
 class FitRow(TypedDict):

@@ -1,0 +1,1 @@
+"""Compute-optimal scaling: policies fitted from runs, and what they are worth."""
