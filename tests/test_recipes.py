@@ -61,15 +61,20 @@ def test_another_strategy_or_verifier_drops_the_knobs() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"study": {"nn": 3}}, "unknown key `study.nn`"),
+        ({"study": {"nn": 3}}, "unknown key `study.nn`$"),
+        ({"study": {"sedd": 3}}, "unknown key `study.sedd`: is it `study.seed`?$"),
+        ({"host": {"eager": True}}, "unknown key `host.eager`: is it `host.vllm.eager`?$"),
         ({"study": {"n": 0}}, "`study.n` should be greater than or equal to 1, got 0"),
-        ({"study": {"sampling": {"temp": 1}}}, "unknown key `study.sampling.temp`"),
+        (
+            {"study": {"sampling": {"temp": 1}}},
+            "`study.sampling.temp`: is it `study.sampling.temperature`?$",
+        ),
         ({"study": {"budget": {"joules": 1}}}, "`study.budget` unknown budget 'joules'"),
         ({"study": {"engine": "gpt"}}, "`study.engine` should be 'embedded', 'openai'"),
     ],
 )
 def test_a_wrong_recipe_names_the_key(content: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message.replace("[", r"\[")):
+    with pytest.raises(UsageError, match=message.replace("[", r"\[").replace("?", r"\?")):
         Recipe.checked(content)
 
 

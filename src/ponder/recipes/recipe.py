@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -219,7 +221,31 @@ def _first(error: ValidationError) -> str:
     details = error.errors()[0]
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] == "extra_forbidden":
-        return f"unknown key `{key}`"
+        meant = _meant(key)
+        return f"unknown key `{key}`" + (f": is it `{meant}`?" if meant else "")
     reason = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     value = "" if details["type"] == "value_error" else f", got {details['input']!r}"
     return f"`{key}` {reason}{value}"
+
+
+def _meant(key: str) -> str | None:
+    """A key of the same name in another table, or one beside it that begins so or is almost it."""
+    table, _, name = key.rpartition(".")
+    places = [other.rpartition(".") for other in _keys(Recipe())]
+    beside = [own for other, _, own in places if other == table]
+    spelled = [own for own in beside if own.startswith(name)]
+    near = [f"{table}.{own}" for own in spelled or get_close_matches(name, beside, n=1, cutoff=0.7)]
+    return next(iter([f"{t}.{own}" for t, _, own in places if own == name] or near), None)
+
+
+def _keys(table: object, within: str = "") -> Iterator[str]:
+    """Every key of a recipe, tables included."""
+    if isinstance(table, BaseModel):
+        names = list(type(table).model_fields)
+    elif is_dataclass(table):
+        names = [field.name for field in fields(table)]
+    else:
+        return
+    for name in names:
+        yield within + name
+        yield from _keys(getattr(table, name), f"{within}{name}.")
