@@ -236,6 +236,15 @@ def test_knobs_that_a_checkpoint_does_not_take(
 def test_knobs_that_openvino_does_not_take() -> None:
     with pytest.raises(UsageError, match="`device` is for a transformers base model"):
         find_base("some.gguf", device="cuda")
+    with pytest.raises(UsageError, match="is float32 or bfloat16, got 'float16'"):
+        find_base(None, dtype="float16")
+
+
+def test_openvino_computes_in_what_is_asked_for_or_was_trained_in() -> None:
+    assert find_base(None).computed == "f32"
+    assert find_base(None, trained="bf16").computed == "bf16"
+    assert find_base(None, dtype="bfloat16").computed == "bf16"
+    assert find_base(None, dtype="float32", trained="bf16").computed == "f32"
 
 
 @pytest.mark.parametrize("layer", [0, 4, -4, -5])

@@ -64,7 +64,8 @@ def train_verifier(
         str | None, typer.Option(help="Of transformers; by default the GPU if there is one.")
     ] = None,
     dtype: Annotated[
-        DType | None, typer.Option(help="Of transformers; by default the checkpoint's own.")
+        DType | None,
+        typer.Option(help="Of the states; by default the checkpoint's own, on OpenVINO float32."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

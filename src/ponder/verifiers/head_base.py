@@ -65,17 +65,17 @@ def find_base(
 
     A GGUF file or a folder with openvino_model.xml runs on OpenVINO; any other folder with a
     config.json, or a name such as "Qwen/Qwen3-0.6B" on the Hugging Face hub, on transformers.
-    `device` and `dtype` are for transformers, `threads` for OpenVINO. `trained` is what a head's
-    features were computed in, to compute alike. Raises UsageError for no model and for what its
-    path does not take, MissingExtraError without the path's libraries.
+    `device` is for transformers, `threads` for OpenVINO, which takes no float16. `trained` is what
+    a head's features were computed in, to compute alike. Raises UsageError for no model and for
+    what its path does not take, MissingExtraError without the path's libraries.
     """
     if dtype not in (None, *DTYPES):
         raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if named is not None and _is_checkpoint(named):
         _refuse("an OpenVINO base model", named, threads=threads)
         return TransformersBase.find(str(named), device, dtype, trained)
-    _refuse("a transformers base model", named or "the default one", device=device, dtype=dtype)
-    return OpenVinoBase.find(find_model(named, announce), named, threads, trained)
+    _refuse("a transformers base model", named or "the default one", device=device)
+    return OpenVinoBase.find(find_model(named, announce), named, threads, dtype, trained)
 
 
 def _is_checkpoint(named: str | Path) -> bool:

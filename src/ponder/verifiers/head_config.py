@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,12 @@ Prompt = Literal["question", "messages"]
 Labels = Literal["outcome", "monte_carlo"]
 Activation = Literal["relu", "tanh"]
 Precision = Literal["f32", "bf16", "f16"]
+PRECISIONS: Final[Mapping[str, Precision]] = {
+    "float32": "f32",
+    "bfloat16": "bf16",
+    "float16": "f16",
+}
+"""By the dtype that a user names."""
 """What the numbers between weights are computed in; f16 on transformers only."""
 
 

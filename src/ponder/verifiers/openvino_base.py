@@ -10,9 +10,10 @@ from typing import Any, Self
 from ponder.backends.local_model import LocalModel
 from ponder.backends.openvino_graph import states_graph
 from ponder.backends.openvino_trees import Computed, OpenVinoTrees, engine_version
-from ponder.errors import EngineError, MissingExtraError
+from ponder.errors import EngineError, MissingExtraError, UsageError
 from ponder.types import Message
-from ponder.verifiers.head_config import BaseOf, Precision, Prompt
+from ponder.verifiers.head_config import PRECISIONS, BaseOf, Precision, Prompt
+from ponder.verifiers.reward_opening import DType
 from ponder.verifiers.state_reader import StateReader, readable
 
 TOKENS_A_PASS = 512
@@ -34,12 +35,21 @@ class OpenVinoBase:
         model: LocalModel,
         named: str | Path | None,
         threads: int | None,
+        dtype: DType | None,
         trained: Precision | None,
     ) -> Self:
-        """`named` is what the user called it; bf16 only for a head that was trained so."""
+        """`named` is what the user called it. Computes in `dtype`; None: in `trained`, or in f32.
+
+        Raises UsageError for float16.
+        """
+        if dtype == "float16":
+            raise UsageError(
+                f"`dtype` of an OpenVINO base model is float32 or bfloat16, got {dtype!r}"
+            )
+        chosen = trained if dtype is None else PRECISIONS[dtype]
         path = None if named is None else str(Path(named).expanduser().resolve())
         of = BaseOf(name=model.name, sha256=model.sha256, weights=model.precision, path=path)
-        return cls(model, of, "bf16" if trained == "bf16" else "f32", threads)
+        return cls(model, of, "bf16" if chosen == "bf16" else "f32", threads)
 
     @property
     def engine(self) -> str:

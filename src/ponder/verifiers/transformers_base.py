@@ -15,17 +15,12 @@ from ponder.backends.torch_readouts import HiddenStates, layers_read
 from ponder.backends.torch_trees import TorchTrees
 from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.types import Message
-from ponder.verifiers.head_config import BaseOf, Precision, Prompt
+from ponder.verifiers.head_config import PRECISIONS, BaseOf, Precision, Prompt
 from ponder.verifiers.reward_opening import DType
 from ponder.verifiers.state_reader import StateReader, readable
 
 TOKENS_A_PASS = 4096
-_DTYPES: Final[Mapping[Precision, DType]] = {
-    "f32": "float32",
-    "bf16": "bfloat16",
-    "f16": "float16",
-}
-_PRECISIONS: Final[Mapping[str, Precision]] = {long: short for short, long in _DTYPES.items()}
+_DTYPES: Final = {short: long for long, short in PRECISIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,8 @@ class TransformersBase:
             weights=kept,
             path=model,
         )
-        chosen = trained if dtype is None else _PRECISIONS[dtype]
-        return cls(model, of, chosen or _PRECISIONS.get(kept, "f32"), device)
+        chosen = trained if dtype is None else PRECISIONS[dtype]
+        return cls(model, of, chosen or PRECISIONS.get(kept, "f32"), device)
 
     @property
     def engine(self) -> str:

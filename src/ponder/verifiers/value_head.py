@@ -47,7 +47,7 @@ class ValueHeadVerifier:
     device: str | None = None
     """Of transformers, as torch names it; None: the GPU if there is one."""
     dtype: DType | None = None
-    """Of transformers; None: what the head was trained in."""
+    """What states are computed in; None: what the head was trained in."""
     name: str = "value-head"
     _head: ValueHead = field(init=False, repr=False)
     _base: _Base = field(init=False, repr=False)
