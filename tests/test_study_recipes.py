@@ -206,7 +206,7 @@ def test_the_compute_optimal_figure_end_to_end(
     capsys.readouterr()
     assert ponder("report", out / "1b", "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert [run["n_problems"] for run in report["runs"]] == [4] * 6
+    assert [run["n_problems"] for run in report["runs"]] == [4] * 7
     assert "8" in report["joined"]["weighted"]
 
 
