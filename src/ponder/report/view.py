@@ -22,7 +22,7 @@ SELECTOR_LABELS = {
     "best_of_n": "best of N",
     "weighted": "weighted",
     "oracle": "oracle",
-    OWN: "its own",
+    OWN: "own choices",
 }
 
 
