@@ -21,8 +21,9 @@ from ponder.evals.policies.halves import choices_of, crossed, folds, level_edges
 from ponder.evals.policies.options import Option, options_of
 from ponder.evals.policies.runs import FittedRun
 from ponder.report.fitting import fit_report
-from ponder.search.policy import Choice
-from ponder.strategies.policy_file import load_policy
+from ponder.report.views import loaded
+from ponder.search.policy import Choice, Policy
+from ponder.strategies.policy_file import load_policy, policy_toml
 from ponder.trace import Node, Spent, Trace
 from ponder.types import Answer, Candidate, Example, NodePath, Problem
 from tests.test_cli import PLAY, data, ponder  # noqa: F401  a fixture among them
@@ -276,6 +277,30 @@ def test_the_command_writes_a_policy_that_a_run_applies(
     applied = json.loads(capsys.readouterr().out)
     assert list(applied["curves"]["majority"]) == ["10"]
     assert applied["n_problems"] == 6
+
+
+def test_a_run_of_several_selectors_is_told_and_compared_by_its_own_answers(
+    tmp_path: Path,
+    data: Path,  # noqa: F811  the fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = Choice("sample", 8, "weighted"), Choice("sample", 8, "majority")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(policy_toml(Policy(2, "score", "last", (0.5,), {8: row}), "For a test."))
+    words = ["run", *PLAY, "--dataset", data, "--n", 8, "--verifier", "tests.playing:judged"]
+    applies = ["--strategy", "compute_optimal", "--set", f"knobs.policy={policy}"]
+    assert ponder(*words, *applies, "-o", tmp_path / "run", "--json") == 0
+    curves = json.loads(capsys.readouterr().out)["curves"]
+    assert set(curves) == {"majority", "best_of_n", "weighted", "oracle", "own"}
+    assert ponder("compare", tmp_path / "run", "--selector", "own", "--selector", "majority") == 0
+    assert "own choices" in capsys.readouterr().out
+    [run] = loaded([tmp_path / "run"])
+    assert run.view.selector == "own"
+    right = {
+        trace.problem_id: trace.answer == run.view.examples[trace.problem_id].reference
+        for trace in run.view.traces
+    }
+    assert run.measured.points["own"][8].values == right
 
 
 def test_what_may_not_hold_is_said() -> None:
