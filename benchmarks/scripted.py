@@ -32,7 +32,9 @@ def reasons(prefix: Prefix, seed: int) -> str:
 
 def reasons_a_step(prefix: Prefix, seed: int) -> str:
     """The next step alone, so that the engine has nothing to cut."""
-    return reasons(prefix, seed).partition("\n\n")[0] + "\n\n" * (prefix.depth < STEPS - 1)
+    if prefix.depth < STEPS - 1:
+        return f"{seed} {_STEP}\n\n"
+    return reasons(prefix, seed)
 
 
 def judged(_problem: Problem, texts: tuple[str, ...]) -> Sequence[float]:

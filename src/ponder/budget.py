@@ -232,6 +232,8 @@ class Ledger:
 
     def _decide(self) -> None:
         """Decide, in order, every waiting entry whose grant is certain."""
+        if not self._entries:
+            return
         self._fold()
         so_far = self._folded.copy()
         for entry in self._entries:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncGenerator, Callable, Sequence
-from functools import lru_cache, partial
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -35,9 +36,18 @@ Script = Callable[[Prefix, int], str | Reply]
 """From the prefix and the sample's seed to the rest of the solution."""
 
 
+_TOKEN = re.compile(r"\S+\s*|\s+")
+
+
 def tokens_of(text: str) -> list[str]:
     """The scripted tokenizer's tokens: they join to `text`."""
-    return re.findall(r"\S+\s*|\s+", text)
+    return _TOKEN.findall(text)
+
+
+@lru_cache(maxsize=4096)
+def id_of(token: str) -> int:
+    """The scripted tokenizer's id of a token."""
+    return zlib.crc32(token.encode())
 
 
 class ScriptedEngine:
@@ -79,9 +89,7 @@ class ScriptedEngine:
         self.running += len(seeds)
         self.most_running = max(self.most_running, self.running)
         ended: asyncio.Queue[int] = asyncio.Queue()
-        timers = [
-            self._when(prefix, seed)(ended.put_nowait, index) for index, seed in enumerate(seeds)
-        ]
+        timers = self._end_later(prefix, seeds, ended)
         left = len(seeds)
         try:
             while left:
@@ -100,12 +108,17 @@ class ScriptedEngine:
         """Note that it was closed."""
         self.closed = True
 
-    def _when(self, prefix: Prefix, seed: int) -> Callable[..., asyncio.Handle]:
-        """The event loop's call after the sample's latency."""
+    def _end_later(
+        self, prefix: Prefix, seeds: Sequence[int], ended: asyncio.Queue[int]
+    ) -> Sequence[asyncio.Handle]:
+        """The event loop's calls that put each sample's index into `ended` after its latency."""
         loop = asyncio.get_running_loop()
         if self._latency is None:
-            return loop.call_soon
-        return partial(loop.call_later, self._latency(prefix, seed))
+            return [loop.call_soon(_put_all, ended, range(len(seeds)))]
+        return [
+            loop.call_later(self._latency(prefix, seed), ended.put_nowait, index)
+            for index, seed in enumerate(seeds)
+        ]
 
     def _play(self, prefix: Prefix, sampling: Sampling, seed: int, index: int) -> Completion | None:
         said = self._script(prefix, seed)
@@ -115,12 +128,14 @@ class ScriptedEngine:
     def _completion(
         self, prefix: Prefix, sampling: Sampling, reply: Reply, index: int
     ) -> Completion:
-        text, how = _until_separator(reply.text, sampling.separator)
-        tokens = tokens_of(text)
-        if len(tokens) > sampling.limit:
-            tokens = tokens[: sampling.limit]
-            whole = sampling.limit == sampling.max_tokens
-            text, how = "".join(tokens), "length" if whole else "step_length"
+        tokens = tokens_of(reply.text)
+        ends = list(accumulate(map(len, tokens)))
+        left, how = _until_separator(reply.text, ends, sampling.separator)
+        limit = sampling.limit
+        if left > limit:
+            left, how = limit, "length" if limit == sampling.max_tokens else "step_length"
+        tokens, offsets = tokens[:left], tuple(ends[:left])
+        text = reply.text[: offsets[-1] if offsets else 0]
         if reply.error is not None:
             return Completion(index, text, "aborted", Usage(), error=reply.error)
         own = self.capabilities.tokenizer
@@ -132,21 +147,23 @@ class ScriptedEngine:
             text,
             how,
             Usage(prompt=_prompt_tokens(prefix), cached=0, generated=len(tokens)),
-            token_ids=tuple(zlib.crc32(token.encode()) for token in tokens),
+            token_ids=tuple(map(id_of, tokens)),
             tokenizer=TOKENIZER,
             logprobs=(reply.logprob,) * len(tokens),
-            offsets=tuple(accumulate(map(len, tokens))),
+            offsets=offsets,
             retokenised=retokenised,
         )
 
 
-def _until_separator(text: str, separator: str | None) -> tuple[str, Ended]:
-    """The text up to the token in which the first separator completes."""
+def _put_all(queue: asyncio.Queue[int], indices: Iterable[int]) -> None:
+    for index in indices:
+        queue.put_nowait(index)
+
+
+def _until_separator(text: str, ends: Sequence[int], separator: str | None) -> tuple[int, Ended]:
+    """How many tokens there are up to the one in which the first separator completes."""
     end = first_end(text, separator)
-    if end is None:
-        return text, "eos"
-    ends = accumulate(map(len, tokens_of(text)))
-    return text[: next(at for at in ends if at >= end)], "separator"
+    return (len(ends), "eos") if end is None else (bisect_left(ends, end) + 1, "separator")
 
 
 def _prompt_tokens(prefix: Prefix) -> int:

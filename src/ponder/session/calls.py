@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, cast
 
+from ponder.encoding import to_json
 from ponder.store.base import CallRecord
 from ponder.types import (
     Completion,
@@ -25,8 +26,13 @@ _COMPLETION = tuple(f.name for f in fields(Completion) if f.name not in ("index"
 
 def seed_of(run_seed: int, problem_id: str, path: NodePath) -> int:
     """The sample's own seed, 31 bits: never consecutive, the same for any n and any order."""
-    content = json.dumps([run_seed, problem_id, path]).encode()
-    return int.from_bytes(hashlib.sha256(content).digest()[:4]) >> 1
+    content = f"[{_problem_seed(run_seed, problem_id)}, {list(path)}]"  # as JSON
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4]) >> 1
+
+
+@lru_cache(maxsize=1024)
+def _problem_seed(run_seed: int, problem_id: str) -> str:
+    return f"{run_seed}, {json.dumps(problem_id)}"
 
 
 def sample_request(prefix: Prefix, sampling: Sampling, seed: int) -> str:
@@ -54,8 +60,8 @@ def pack_completion(completion: Completion) -> CallRecord:
     content: dict[str, object] = {
         name: value for name in _COMPLETION if (value := getattr(completion, name)) is not None
     }
-    content["usage"] = list(completion.usage)
-    return CallRecord(json.dumps(content).encode(), completion.error is not None)
+    content["usage"] = completion.usage
+    return CallRecord(to_json(content), completion.error is not None)
 
 
 def unpack_completion(record: CallRecord, index: int) -> Completion:
@@ -70,7 +76,7 @@ def unpack_completion(record: CallRecord, index: int) -> Completion:
 
 def pack_scores(scores: StepScores | ScoreFailure) -> CallRecord:
     """Scores, or why there are none, as a record."""
-    return CallRecord(json.dumps(scores._asdict()).encode(), isinstance(scores, ScoreFailure))
+    return CallRecord(to_json(scores._asdict()), isinstance(scores, ScoreFailure))
 
 
 def unpack_scores(record: CallRecord) -> StepScores | ScoreFailure:

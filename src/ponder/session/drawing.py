@@ -272,7 +272,10 @@ class Drawing:
         generated = completion.usage.generated
         if generated is None:  # not told: at worst all that was granted
             generated = 0 if failed else entry.granted
-        self.ledger.settle(entry, generated, _prompt_tokens(draw.prefix, completion))
+        counts = entry.prompt is not None
+        self.ledger.settle(
+            entry, generated, _prompt_tokens(draw.prefix, completion) if counts else None
+        )
 
 
 def _prompt_tokens(prefix: Prefix, completion: Completion) -> int | None:

@@ -124,6 +124,8 @@ class ProblemSession:
 
     def _charge(self, prefix: Prefix, depth: int) -> None:
         """Charge the budget with the tokens that scoring `prefix` added, where they are told."""
+        if self._options.budget.total_tokens is None:
+            return
         added = self._bill.new_tokens(prefix, self._scoring.of(prefix))
         if added:
             self._drawing.ledger.charge(depth, added)

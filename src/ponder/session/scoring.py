@@ -109,12 +109,13 @@ def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:
     wanted = 1 if info.scores == "solution" else prefix.depth
     if len(scores.scores) != wanted:
         return ScoreFailure(f"{info.name} gave {len(scores.scores)} scores, {wanted} were wanted")
+    low, high = info.low, info.high
     for score in scores.scores:
-        if not (math.isfinite(score) and info.low <= score <= info.high):
+        if not (low <= score <= high and math.isfinite(score)):
             return ScoreFailure(f"{info.name} gave {score}, outside {info.low} to {info.high}")
     if scores.tokens and len(scores.tokens) != prefix.depth + 1:
         return ScoreFailure(
             f"{info.name} told the tokens of {len(scores.tokens)} parts, the question and "
             f"{prefix.depth} steps were wanted"
         )
-    return StepScores(tuple(float(score) for score in scores.scores), scores.tokens)
+    return StepScores(tuple(map(float, scores.scores)), scores.tokens)

@@ -64,12 +64,13 @@ class StoredCallLog:
         """Append; returns at once, the record is durable with its transaction."""
         if self._submit is None:
             raise StoreError(f"{self._database.path} is open for reading only")
-        calls = self.load(key.problem_id)
-        place = storable(key.problem_id), path_text(key.path), key.kind
-        row = (*place, key.identity, key.request, record.content, int(record.failed))
+        problem_id, path, kind, identity, request = key
+        calls = self.load(problem_id)
+        content, failed = record
+        row = (storable(problem_id), path_text(path), kind, identity, request, content, int(failed))
         self._submit(Write(_INSERT, [row]))
         calls[key] = record
-        self._appended[key.problem_id] = self.appended(key.problem_id) + 1
+        self._appended[problem_id] = self.appended(problem_id) + 1
 
     def load(self, problem_id: str) -> Calls:
         """The calls of one problem, read from the file the first time."""

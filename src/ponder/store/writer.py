@@ -7,9 +7,9 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ponder.errors import StoreError
 from ponder.store.database import in_words, transaction
@@ -21,8 +21,7 @@ Storable = str | int | bytes | None
 Done = Callable[[StoreError | None], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A statement for each of some rows; never divided over two transactions."""
 
     sql: str
@@ -47,7 +46,8 @@ class Writer:
         self._failure: str | None = None
         # Guards what follows. The thread is woken for a transaction's first write and for its end:
         # woken for each write, it would take the interpreter from the event loop every time.
-        self._gate = threading.Condition()
+        self._lock = threading.Lock()
+        self._gate = threading.Condition(self._lock)
         self._queue: deque[Write] = deque()
         self._records = 0
         self._hurried = 0
@@ -58,8 +58,9 @@ class Writer:
 
     def submit(self, write: Write) -> None:
         """Queue a write; returns at once. Raises StoreError if the writing has failed or ended."""
-        self._raise_failure()
-        with self._gate:
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        with self._lock:  # of the gate, whose own `with` takes several times as long
             if self._closing:
                 raise StoreError(f"{self._path}: the run is closed")
             self._queue.append(write)

@@ -39,6 +39,10 @@ class Branch:
         """Its score for a person."""
         return "unscored" if self.score is None else f"score {self.score:.3g}"
 
+    def scored(self, score: float) -> Branch:
+        """The same with its score."""
+        return Branch(self.prefix, self.path, self.left, self.sample, score)
+
     def children(
         self, session: Session, sampling: Sampling, count: int, first: int = 0
     ) -> AsyncIterator[Sample]:
@@ -74,7 +78,7 @@ async def scored(
         return []
     answers = await session.score([branch.prefix for branch in branches])
     return [
-        replace(branch, score=aggregate(answer.scores, aggregation))
+        branch.scored(aggregate(answer.scores, aggregation))
         if isinstance(answer, StepScores) and answer.scores
         else branch
         for branch, answer in zip(branches, answers, strict=True)
