@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ponder.budget import Budget
 from ponder.errors import UsageError
-from ponder.recipes.recipe import Study
-from ponder.recipes.registry import check_fitted
+from ponder.recipes.recipe import Recipe, Study
+from ponder.recipes.registry import check_fitted, strategy_of
 from ponder.search.difficulty import agreement, edges_of, level_of, mean_score
 from ponder.search.policy import Choice, Measure, Policy, fitted_on
 from ponder.search.selection import Ballot
@@ -164,6 +164,9 @@ GOOD: dict[str, object] = {
         (bad(choices=f"[{ROW}, {ROW}]"), "two choices for n = 8 and level 1"),
         (bad(choices=f"[{ROW.replace('level = 1', 'level = 2')}]"), "leave out a level"),
         (bad(samples=8), "draws 8 samples first has nothing to choose at n = 8"),
+        (bad(choices="[]"), "`choices`"),
+        (bad(edges="[nan]"), "`edges.0`"),
+        (bad(choices=f"[{ROW.replace('majority', 'oracle')}]"), "`choices.0.selector`"),
     ],
 )
 def test_a_wrong_policy_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -180,7 +183,8 @@ def test_a_wrong_policy_is_one_line(tmp_path: Path, text: str, message: str) -> 
     [
         (Choice("self_refine", 8, "majority"), "may choose sample, beam_search, dvts, not"),
         (Choice("sample", 8, "majority", {"stopping": "exact"}), "`stopping` is not fitted"),
-        (Choice("beam_search", 8, "weighted", {"width": 2}), "has not all the knobs width"),
+        (Choice("beam_search", 8, "weighted", {"width": 2}), "it has no knob 'width'"),
+        (Choice("beam_search", 8, "weighted", {"beam_width": "a"}), "must be a whole number, got"),
         (Choice("beam_search", 8, "weighted", {"beam_width": 0}), "`beam_width` must be at least"),
         (
             Choice("dvts", 8, "weighted", {"beam_width": 4}),
@@ -195,6 +199,21 @@ def test_a_choice_that_cannot_be_is_found_before_the_run(
     file = written(tmp_path, Policy(2, "score", "last", (), {8: (choice,)}))
     with pytest.raises(UsageError, match=message):
         ComputeOptimal(policy=file, n=8)
+
+
+def test_a_recipe_may_name_the_aggregation_of_the_policy_and_no_other(policy_file: str) -> None:
+    assert ComputeOptimal(policy=policy_file, n=8, aggregation="last").table.aggregation == "last"
+    with pytest.raises(UsageError, match="ranks by the last of the step scores, not by the min"):
+        ComputeOptimal(policy=policy_file, n=8, aggregation="min")
+
+
+def test_a_policy_fitted_with_the_shipped_recipe_runs_under_it(tmp_path: Path) -> None:
+    """It ranks by the least score, as the recipe does."""
+    row = (Choice("sample", 8, "majority"),)
+    file = written(tmp_path, Policy(2, "score", "min", (), {8: row}))
+    changes = {"strategy": "compute_optimal", "n": 8, "knobs": {"policy": file}}
+    study = Recipe.shipped("grade-school").changed(changes, {}).study
+    assert isinstance(strategy_of(study), ComputeOptimal)
 
 
 def test_a_policy_is_needed_and_an_n_that_it_knows(policy_file: str, tmp_path: Path) -> None:

@@ -223,11 +223,12 @@ def test_samples_can_be_had_at_any_n() -> None:
     assert samples.at_tokens(41.0) is None
 
 
-def test_runs_of_samples_count_with_their_mean_as_far_as_all_go() -> None:
-    pools = [[[True, True, False, False]] * 2, [[True, True]] * 2]
+def test_runs_of_samples_count_with_their_mean_where_they_have_so_many() -> None:
+    pools = [[[True, True, False, False]] * 2, [[False, False]] * 2]
     samples = chosen("sample, majority", [run_with("sample", own) for own in pools])
-    assert samples.sizes == (1, 2)
-    assert samples.at(1).solved.values["p000"] == pytest.approx((0.5 + 1) / 2)
+    assert samples.sizes == (1, 4)
+    assert samples.at(1).solved.values["p000"] == pytest.approx((0.5 + 0) / 2)
+    assert samples.at(4).solved.values["p000"] == 1
 
 
 def at(report: FitReport, n: int) -> FitAt:

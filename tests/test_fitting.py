@@ -17,6 +17,7 @@ from ponder.errors import UsageError
 from ponder.evals.measure import measure
 from ponder.evals.policies.figures import FitAt
 from ponder.evals.policies.fit import FitReport, fit
+from ponder.evals.policies.fixed import fixed_choices
 from ponder.evals.policies.halves import choices_of, crossed, folds, level_edges, solved
 from ponder.evals.policies.options import Option, options_of
 from ponder.evals.policies.runs import FittedRun
@@ -248,7 +249,7 @@ def budgeted(run: FittedRun) -> FittedRun:
 )
 def test_runs_that_give_no_policy_are_refused(runs: list[FittedRun], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        options_of(runs, 4)
+        fit(runs)
 
 
 def test_the_command_writes_a_policy_that_a_run_applies(
@@ -279,6 +280,28 @@ def test_the_command_writes_a_policy_that_a_run_applies(
     assert applied["n_problems"] == 6
 
 
+def test_the_verifier_of_added_scores_is_the_policys(
+    tmp_path: Path,
+    data: Path,  # noqa: F811  the fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--n", 8, "--verifier", "arithmetic"]
+    assert ponder(*words, "-o", tmp_path / "sample") == 0
+    assert ponder("score", tmp_path / "sample", "--verifier", "random", "--name", "luck") == 0
+    fits = ["fit", tmp_path / "sample", "--samples", 2, "-o", tmp_path / "new" / "policy.toml"]
+    assert ponder(*fits) == 0
+    assert load_policy(tmp_path / "new" / "policy.toml").fitted["verifier"] == "arithmetic"
+    assert ponder(*fits, "--score", "luck") == 0
+    assert load_policy(tmp_path / "new" / "policy.toml").fitted["verifier"] == "random"
+    beams = ["--strategy", "beam_search", "--set", "knobs.beam_width=2"]
+    assert ponder(*words, *beams, "-o", tmp_path / "beams") == 0
+    assert ponder("score", tmp_path / "beams", "--verifier", "random", "--name", "luck") == 0
+    capsys.readouterr()
+    assert ponder(*fits, "--score", "luck", tmp_path / "beams") == 2
+    line = capsys.readouterr().err
+    assert "beams has `verifier` 'arithmetic' and sample 'random'" in line
+
+
 def test_a_run_of_several_selectors_is_told_and_compared_by_its_own_answers(
     tmp_path: Path,
     data: Path,  # noqa: F811  the fixture
@@ -304,12 +327,72 @@ def test_a_run_of_several_selectors_is_told_and_compared_by_its_own_answers(
 
 
 def test_what_may_not_hold_is_said() -> None:
-    """A run with the policy has one temperature for its first samples and for what comes after."""
+    """A run with the policy has one engine for its first samples and for what comes after."""
     samples, beams = run_of("sample", 8, 0.5), run_of("beam_search", 4, 0.5)
-    cold = replace(beams, study={**beams.study, "sampling": {"temperature": 0.1}})
+    elsewhere = replace(beams, study={**beams.study, "engine": "vllm"})
     assert not fit([samples, beams], samples=2).report["notes"]
-    report = fit([samples, cold], samples=2).report
+    report = fit([samples, elsewhere], samples=2).report
     assert report["notes"] == [
-        "beam_search and sample differ in temperature: a run with the policy has one for both"
+        "beam_search and sample differ in engine: a run with the policy has one for both"
     ]
-    assert "differ in temperature" in printed(report)
+    assert "differ in engine" in printed(report)
+
+
+def with_study(run: FittedRun, name: str, **changes: object) -> FittedRun:
+    return replace(run, name=name, study={**run.study, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling": {"temperature": 0.0}}, r"cold has `temperature` 0.0 and sample 0.8"),
+        ({"verifier": "random"}, "cold has `verifier` 'random' and sample 'arithmetic'"),
+        ({"verifier_knobs": {"seed": 1}}, r"cold has `verifier_knobs` \{'seed': 1\} and sample"),
+        ({"model": "3b"}, "cold has `model` '3b' and sample '1b'"),
+        ({"prompt": "study"}, "cold has `prompt` 'study' and sample 'plain'"),
+        ({"sampling": {"temperature": 0.8, "top_p": 0.9}}, "one choice and differ in sampling"),
+    ],
+)
+def test_runs_that_no_run_with_the_policy_could_be_like_are_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    """A greedy run, one of another model, a search that another verifier guided."""
+    said = {
+        "sampling": {"temperature": 0.8},
+        "verifier": "arithmetic",
+        "verifier_knobs": {},
+        "model": "1b",
+        "prompt": "plain",
+    }
+    samples = with_study(run_of("sample", 8, 0.5), "sample", **said)
+    with pytest.raises(UsageError, match=message):
+        fit([samples, with_study(samples, "cold", **changes)])
+
+
+def test_samples_that_two_runs_hold_count_once() -> None:
+    """Equal settings and an equal seed: the smaller run's samples are among the larger one's."""
+    samples = with_study(run_of("sample", 8, 0.5), "eight", seed=1)
+    part = with_study(run_of("sample", 4, 0.5), "four", seed=1, n=4)
+    beams = run_of("beam_search", 8, 0.5)
+    alone = fit([samples, beams], samples=2)
+    both = fit([part, samples, beams, replace(samples, name="copy")], samples=2)
+    assert both.policy == alone.policy
+    assert both.report["sizes"] == alone.report["sizes"]
+    assert both.report["notes"] == [
+        "copy holds the same samples as eight: it is left out",
+        "four holds the same samples as eight: it is left out",
+        *alone.report["notes"],
+    ]
+    again = with_study(run_of("sample", 8, 0.1), "again", seed=2)
+    assert fit([samples, again, beams], samples=2).report["sizes"] != alone.report["sizes"]
+
+
+def test_a_search_that_ended_without_a_candidate_is_wrong_and_not_left_out() -> None:
+    """Beside first samples these alone vote; the search as a fixed choice has no answer."""
+    samples = run_with("sample", [[True] * 8] * 60)
+    beams = run_with("beam_search", [*([[True] * 8] * 59), []])
+    options, last = options_of([samples, beams], 2), PROBLEMS[59]
+    searched = next(o for o in options.by_n[10] if o.choice.strategy == "beam_search")
+    assert (searched.values[last], searched.tokens[last]) == (1, 20)
+    fixed = next(f for f in fixed_choices([samples, beams], PROBLEMS[:60]) if "beam" in f.name)
+    assert (len(fixed.solved(8).values), fixed.solved(8).values[last]) == (60, 0)

@@ -110,7 +110,7 @@ def test_plan_solves_a_pilot_that_the_run_goes_on_from(
     assert ponder(*words, "--plan", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["schema"], plan["n_problems"], plan["known"]) == (1, 20, 8)
-    assert plan["at_most"] == [80, 163840]
+    assert plan["at_most"] == {"generations": 80, "generated_tokens": 163840}
     assert plan["estimate"]["generations"] == {"total": 80.0, "low": 80.0, "high": 80.0}
     assert "flops" not in plan["estimate"]
     assert ponder(*words, "--json") == 0
@@ -129,4 +129,6 @@ def test_plan_solves_a_pilot_that_the_run_goes_on_from(
     earlier = json.loads(capsys.readouterr().out)
     assert earlier["known"] == 20
     assert earlier["estimate"]["generated_tokens"]["total"] == pytest.approx(true)
+    assert ponder(*words, "--n", 8, "--plan-from", folder) == 2
+    assert "does not tell what this run takes: n is 4 there, 8 here" in capsys.readouterr().err
     assert not other.exists()

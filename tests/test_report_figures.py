@@ -86,12 +86,13 @@ def test_lines_of_several_runs_say_their_selector_and_whose_the_oracle_is() -> N
     assert re.findall(r"</svg>([^<]*?) [\d.]+ %</li>", legend(lines, ())) == labels
 
 
-def swept(folder: str) -> list[RunView]:
+def swept(folder: str, method: str | None = "m") -> list[RunView]:
     """A search at two N, in a folder of its own."""
     return [
         replace(
             search_run(),
             name=f"{folder}n={n}",
+            method=method,
             summary=Summary(n_problems=9, curves={"best_of_n": {n: Point(accuracy=n / 64)}}),
         )
         for n in (16, 4)
@@ -105,9 +106,24 @@ def test_a_sweep_of_one_search_is_one_line() -> None:
 
 
 def test_sweeps_of_two_models_are_two_lines_named_after_their_folders() -> None:
-    lines = series([*swept("1b/"), *swept("3b/")], "n")
-    assert [line.name for line in lines] == ["1b", "3b"]
-    assert [[mark.x for mark in line.marks] for line in lines] == [[4, 16], [4, 16]]
+    for methods in (("1b", "3b"), (None, None)):  # imports do not tell their methods
+        lines = series([*swept("1b/", methods[0]), *swept("3b/", methods[1])], "n")
+        assert [line.name for line in lines] == ["1b", "3b"]
+        assert [[mark.x for mark in line.marks] for line in lines] == [[4, 16], [4, 16]]
+
+
+def test_searches_that_differ_in_more_than_n_are_no_line() -> None:
+    """Two models, or an import of whose method nothing is known."""
+    few, many = swept("")[1], swept("", "another")[0]
+    assert [line.name for line in series([few, many], "n")] == ["n=16", "n=4"]
+    unknown = [replace(run, strategy="pool") for run in swept("", None)]
+    assert [line.name for line in series(unknown, "n")] == ["n=16", "n=4"]
+
+
+def test_two_lines_of_one_strategy_without_folders_are_named_after_their_runs() -> None:
+    other = [replace(run, name=f"3b-{run.name}") for run in swept("", "another")]
+    names = [line.name for line in series([*swept(""), *other], "n")]
+    assert names == ["n=4, n=16", "3b-n=4, 3b-n=16"]
 
 
 def test_two_seeds_of_one_search_stay_two_points() -> None:

@@ -191,6 +191,15 @@ def test_runs_of_several_n_are_joined_side_by_side() -> None:
     assert report["joined"]["oracle"]["16"]["tokens"] == 40
 
 
+def test_runs_of_several_methods_are_not_joined() -> None:
+    """Their mean would be nobody's accuracy. An import does not tell its method."""
+    one, other = (measured(trace("p", [candidate(0, "4")], strategy="dvts")) for _ in range(2))
+    dvts = {"strategy": "dvts", "n": 4, "seed": 0, "verifier": "arithmetic"}
+    assert join([one, other], [dvts, dvts | {"n": 16, "seed": 1}])["joined"]["oracle"]
+    assert not join([one, other], [dvts, dvts | {"verifier": "random"}])["joined"]
+    assert not join([one, other], [{"strategy": "pool"}, {"strategy": "pool"}])["joined"]
+
+
 def test_a_dvts_is_cut_by_whole_subtrees_and_says_so() -> None:
     """Two subtrees of two; the right answers, 4, are both in the second one."""
     own = [candidate(i, answer, 0.5) for i, answer in enumerate(("5", "6", "4", "4"))]

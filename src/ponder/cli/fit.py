@@ -13,8 +13,9 @@ from ponder.cli.terminal import announce, output, print_json, working
 from ponder.evals.policies.fit import fit
 from ponder.evals.policies.runs import FittedRun
 from ponder.report.fitting import fit_report
-from ponder.report.views import loaded
+from ponder.report.views import LoadedRun, loaded
 from ponder.search.difficulty import LEVELS
+from ponder.store.files import replace_file
 from ponder.strategies.policy_file import policy_toml
 
 
@@ -43,7 +44,7 @@ def fit_policy(
         found = loaded(runs, score=score)
         note_problems(found)
         fitted = fit(
-            [FittedRun(run.view.name, run.study, run.measured, run.aggregation) for run in found],
+            [_fitted(run) for run in found],
             samples=samples,
             levels=levels,
             measure=measure,
@@ -51,10 +52,17 @@ def fit_policy(
         )
     names = ", ".join(run.view.name for run in found)
     about = f"Written by `ponder fit` from {names}: {fitted.report['n_problems']} problems."
-    policy.parent.mkdir(parents=True, exist_ok=True)
-    policy.write_text(policy_toml(fitted.policy, about), encoding="utf-8")
+    replace_file(policy, policy_toml(fitted.policy, about))
     if as_json:
         print_json(fitted.report)
     else:
         output().print(fit_report(fitted.report))
     announce(f"wrote {policy}")
+
+
+def _fitted(run: LoadedRun) -> FittedRun:
+    """A run as it was ranked: samples by the verifier of `--score`, a search by its own guide."""
+    study = run.study
+    if run.scored_by is not None and study.get("strategy") == "sample":
+        study = {**study, "verifier": run.scored_by, "verifier_knobs": None}
+    return FittedRun(run.view.name, study, run.measured, run.aggregation)

@@ -47,8 +47,8 @@ class Outlook(TypedDict):
     n_problems: int
     known: int
     """Problems that the estimate is made from."""
-    at_most: Most | None
-    """None for a strategy that does not tell."""
+    at_most: dict[str, int] | None
+    """Generations and generated tokens; None for a strategy that does not tell."""
     estimate: dict[str, Forecast]
     """By axis, and `hours`; what is not told is left out."""
 
@@ -152,7 +152,7 @@ def outlook(
         "run": run,
         "n_problems": problems,
         "known": len(known),
-        "at_most": most,
+        "at_most": None if most is None else most._asdict(),
         "estimate": found,
     }
 

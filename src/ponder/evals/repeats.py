@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import TypedDict
 
 from ponder.evals.measure import Measured
+from ponder.evals.pools import STRATEGY as POOL
 
 
 class Spread(TypedDict):
@@ -35,9 +36,19 @@ def repeats(studies: Sequence[Mapping[str, object]]) -> list[list[int]]:
     """Places of the studies that are equal but for their seed, together; in order."""
     groups: dict[str, list[int]] = {}
     for place, study in enumerate(studies):
-        rest = {key: value for key, value in study.items() if key != "seed"}
-        groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(place)
+        groups.setdefault(_without(study, "seed"), []).append(place)
     return list(groups.values())
+
+
+def method_of(study: Mapping[str, object]) -> str | None:
+    """Equal for runs that differ by n and seed alone; None for an import, which does not tell."""
+    imported = study.get("strategy") in (None, POOL)
+    return None if imported else _without(study, "n", "seed")
+
+
+def _without(study: Mapping[str, object], *names: str) -> str:
+    rest = {key: value for key, value in study.items() if key not in names}
+    return json.dumps(rest, sort_keys=True, default=str)
 
 
 def seed_spreads(

@@ -13,7 +13,7 @@ from ponder.evals.graded import Estimate
 from ponder.evals.intervals import mean_interval
 from ponder.evals.measure import At, Measured, Points
 from ponder.evals.outcomes import Grader
-from ponder.evals.repeats import Repeats, seed_spreads
+from ponder.evals.repeats import Repeats, method_of, seed_spreads
 
 
 class Point(TypedDict):
@@ -74,6 +74,7 @@ class JoinedReport(TypedDict):
     schema: Literal[1]
     runs: list[RunReport]
     joined: Curves
+    """Of runs of one method, at each n, over all seeds; empty where the runs differ otherwise."""
     repeats: list[Repeats]
     """The spread between seeds of runs that differ by their seed alone."""
 
@@ -138,11 +139,14 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 def join(runs: Sequence[Measured], studies: Sequence[Mapping[str, object]] = ()) -> JoinedReport:
     """Several runs' reports, their joined curves, and the spread between seeds.
 
-    Runs that share an N are repetitions: each problem counts with its mean over them, so that the
-    problem stays the unit of the interval. `studies` say what decided each run.
+    Runs of one method that share an N are repetitions: each problem counts with its mean over them,
+    so that the problem stays the unit of the interval. `studies` say what decided each run; without
+    them the runs are taken to be of one method.
     """
+    methods = {method_of(study) for study in studies}
+    one = not studies or (len(methods) == 1 and None not in methods)
     ats: dict[str, dict[int, list[At]]] = {}
-    for run in runs:
+    for run in runs if one else ():
         for selector, points in run.points.items():
             for n, at in points.items():
                 ats.setdefault(selector, {}).setdefault(n, []).append(at)

@@ -22,6 +22,7 @@ from ponder.report.parts_fragment import part_tables
 from ponder.report.payload import Column, columns, index, problem, problem_ids
 from ponder.report.series import Baseline, baselines, series
 from ponder.report.view import RunView
+from ponder.store.files import replace_file
 
 LARGEST_TREES = 48 * 2**20
 """Bytes of trees that a page holds; of further problems it shows the answers only."""
@@ -67,9 +68,7 @@ def write_page(
     levels: Sequence[Baseline] = (),
 ) -> None:
     """Write the page to `path`, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(render_page(title, runs, provenance, levels), encoding="utf-8")
-    part.replace(path)
+    replace_file(path, render_page(title, runs, provenance, levels))
 
 
 def _figures(runs: Sequence[RunView], given: Sequence[Baseline]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from ponder.evals.pools import STRATEGY as POOL
 from ponder.report.view import SELECTOR_LABELS, Point, RunView
 
 Axis = Literal["n", "tokens", "total_tokens", "flops", "seconds", "money"]
@@ -54,7 +55,7 @@ def series(runs: Sequence[RunView], axis: Axis) -> tuple[Series, ...]:
     """The lines that compare `runs`, best first; the oracle comes last.
 
     A lone run shows each selector. Several runs show each its own selector, and the first pool of
-    independent samples its oracle. Lone points of one strategy at several N are joined.
+    independent samples its oracle. Lone points of one method at several N are joined.
     """
     searched = [run for run in runs if not run.greedy]
     if len(searched) == 1:
@@ -136,30 +137,33 @@ def _is_pool(run: RunView) -> bool:
 
 
 def _joined(runs: Sequence[RunView], lines: Sequence[Series]) -> list[Series]:
-    """The lines, with lone points of one strategy and selector made one line if their N differ.
+    """The lines, with lone points of one method and selector made one line if their N differ.
 
-    Where they do not, those of one folder are, and are named after it.
+    Of imports, whose method is not known, those of one folder are taken to be of one.
     """
     drawn = [line for line in lines if len(line.marks) != 1]
     lone: dict[tuple[str, str], list[_Lone]] = {}
     for run, line in zip(runs, lines, strict=True):
         if len(line.marks) == 1:
-            point = _Lone(run.name.rpartition("/")[0], max(run.summary.curves[run.selector]), line)
-            lone.setdefault((run.strategy, run.selector), []).append(point)
-    for (strategy, selector), points in lone.items():
-        if _sizes_differ(points):
-            drawn.append(_one_line(strategy, selector, points))
-            continue
-        for folder in dict.fromkeys(point.folder for point in points):
-            own = [point for point in points if point.folder == folder]
-            joined = _sizes_differ(own)
-            drawn += [_one_line(folder, selector, own)] if joined else [p.line for p in own]
+            folder = run.name.rpartition("/")[0]
+            point = _Lone(run.strategy, folder, max(run.summary.curves[run.selector]), line)
+            method = folder or run.name if run.method is None else run.method
+            lone.setdefault((method, run.selector), []).append(point)
+    lines_of = {key: points for key, points in lone.items() if _sizes_differ(points)}
+    strategies = Counter((own[0].strategy, selector) for (_, selector), own in lines_of.items())
+    for key, points in lone.items():
+        if key in lines_of:
+            alone = strategies[points[0].strategy, key[1]] == 1
+            drawn.append(_one_line(_name(points, alone=alone), key[1], points))
+        else:
+            drawn += [point.line for point in points]
     return drawn
 
 
 class _Lone(NamedTuple):
     """A run with one N."""
 
+    strategy: str
     folder: str
     """What its name says of the folder that it is in."""
     size: int
@@ -168,6 +172,16 @@ class _Lone(NamedTuple):
 
 def _sizes_differ(points: Sequence[_Lone]) -> bool:
     return len(points) > 1 and len({point.size for point in points}) == len(points)
+
+
+def _name(points: Sequence[_Lone], *, alone: bool) -> str:
+    """The strategy where no other line is of it, else the runs' folder, else their names."""
+    if alone and points[0].strategy != POOL:
+        return points[0].strategy
+    folders = {point.folder for point in points}
+    if len(folders) == 1 and "" not in folders:
+        return folders.pop()
+    return ", ".join(point.line.name for point in sorted(points, key=lambda point: point.size))
 
 
 def _one_line(name: str, selector: str, points: Sequence[_Lone]) -> Series:

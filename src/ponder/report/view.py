@@ -109,6 +109,8 @@ class RunView:
     grades: Mapping[tuple[str, NodePath], bool]
     """Whether a candidate is right, by problem id and path; absent: not graded."""
     summary: Summary
+    method: str | None = None
+    """Equal for runs that differ by n and seed alone; None: not known, as of an import."""
     greedy: bool = False
     """One sample at temperature 0: drawn as the baseline."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from ponder.errors import StoreError, UsageError
 from ponder.evals.costs import Costing
 from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, ranking_name
+from ponder.evals.repeats import method_of
 from ponder.evals.rescore import billed
 from ponder.evals.same_problems import Held, check_same_problems
 from ponder.evals.summary import natural, summarise
@@ -38,6 +39,8 @@ class LoadedRun:
     """How its step scores became one."""
     study: Mapping[str, object]
     """What decided its results."""
+    scored_by: str | None = None
+    """The verifier whose added scores rank; None: the run's own scores do."""
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -78,6 +81,7 @@ class _Stored(NamedTuple):
             examples=self.examples,
             grades=grades,
             summary=summary,
+            method=method_of(self.study),
             greedy=greedy,
             ranges=self._ranges(),
             provenance=told,
@@ -94,6 +98,11 @@ class _Stored(NamedTuple):
             for trace in self.traces
             for c in trace.candidates
         )
+
+    def scored_by(self, score: str | None) -> str | None:
+        """The name of the verifier of an added set of scores; None for the run's own."""
+        added = self.score_sets.get(score or "")
+        return None if added is None else str(added["verifier"]["name"])
 
     @property
     def subtree_width(self) -> int | None:
@@ -172,7 +181,7 @@ def load_run(
         measured = _narrowed(measured, sizes, folder)
     summary = Summary.model_validate(summarise(measured), extra="ignore")
     view = stored.view(name, stored.grades[measured.grades], summary, greedy=greedy)
-    return LoadedRun(view, measured, how, stored.study)
+    return LoadedRun(view, measured, how, stored.study, stored.scored_by(score))
 
 
 def _narrowed(measured: Measured, sizes: Sequence[int], folder: Path) -> Measured:
@@ -195,8 +204,9 @@ def _readable(value: object) -> str:
 
 
 def loaded(folders: Sequence[Path], **options: object) -> list[LoadedRun]:
-    """Every run in the folders, named so that they can be told apart."""
-    paths = [path for folder in folders for path in find_runs(folder)]
+    """Every run in the folders, once, named so that they can be told apart."""
+    found = [path for folder in folders for path in find_runs(folder)]
+    paths = list({path.resolve(): path for path in found}.values())
     names = short_names(paths)
     return [load_run(path, name, **options) for path, name in zip(paths, names, strict=True)]  # type: ignore[arg-type]
 

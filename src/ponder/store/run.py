@@ -18,6 +18,7 @@ from types import TracebackType
 
 from ponder.errors import StoreError
 from ponder.store.database import DATABASE_NAME, connect_writing, stated, transaction
+from ponder.store.files import replace_file
 from ponder.store.lock import RunLock
 from ponder.store.log import path_text, storable
 from ponder.store.reading import Grader, RunReader
@@ -70,7 +71,7 @@ class RunStore(RunReader):
                 connection = connect_writing(path)
                 undo.callback(connection.close)
                 _record_opening(connection, folder, plain(study), plain(host), extends)
-            _keep_recipe(folder / RECIPE_NAME, recipe_toml)
+            replace_file(folder / RECIPE_NAME, recipe_toml)
             writer = Writer(connection, path)
             undo.callback(writer.close)
             store = cls(folder, writer, lock)
@@ -194,13 +195,6 @@ def _record_opening(
             "INSERT INTO openings (opened, host) VALUES (?, ?)",
             (datetime.now(UTC).isoformat(timespec="seconds"), json.dumps(host)),
         )
-
-
-def _keep_recipe(path: Path, text: str) -> None:
-    """Replace the file in one move, so that no crash leaves half of it."""
-    draft = path.with_name(f"{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _trace_row(trace: Trace) -> tuple[Storable, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ponder.errors import UsageError
 from ponder.search.policy import Choice, Policy
+from ponder.search.selection import Aggregation
 from ponder.session.base import Session
 from ponder.strategies.ballots import ballot_of
 from ponder.strategies.base import Most
@@ -46,6 +47,8 @@ class ComputeOptimal:
     n: int = 8
     """In all, the first samples included; one that the policy was fitted for."""
     sampling: Sampling = Sampling(separator="\n\n")
+    aggregation: Aggregation | None = None
+    """That of the policy; a recipe that names another one is refused."""
 
     def __post_init__(self) -> None:
         at_least_one(self, "n")
@@ -54,6 +57,12 @@ class ComputeOptimal:
                 "compute_optimal needs the knob `policy`: a file that `ponder fit` wrote"
             )
         self.table.choose(self.n, ())
+        if self.aggregation not in (None, self.table.aggregation):
+            raise UsageError(
+                f"the policy {self.policy} ranks by the {self.table.aggregation} of the step "
+                f"scores, not by the {self.aggregation}: set `aggregation` to it, or fit anew from "
+                f"runs with {self.aggregation}"
+            )
         for choice in self.table.choices[self.n]:
             self._strategy(choice, self.n - self.table.samples)
 
@@ -104,6 +113,9 @@ class ComputeOptimal:
             raise UsageError(f"a policy may choose {known}, not {choice.strategy!r}")
         if choice.knobs.get("stopping", "none") != "none":
             raise UsageError("a policy cannot choose a stopping rule: `stopping` is not fitted")
+        names = {field.name for field in fields(kind)}
+        if unknown := [name for name in choice.knobs if name not in names]:
+            raise UsageError(f"the policy's {choice.shown}: it has no knob {unknown[0]!r}")
         try:
             return kind(
                 n=rest,
@@ -115,7 +127,3 @@ class ComputeOptimal:
         except UsageError as error:
             spare = f"{rest} left after the first samples"
             raise UsageError(f"the policy's {choice.shown}, with {spare}: {error}") from None
-        except TypeError:
-            raise UsageError(
-                f"{choice.strategy} has not all the knobs {', '.join(choice.knobs)}"
-            ) from None

@@ -8,10 +8,13 @@ from ponder.types import Sampling
 
 
 def at_least_one(strategy: object, *knobs: str) -> None:
-    """Raise UsageError naming the first of the knobs that is below 1."""
+    """Raise UsageError naming the first of the knobs that is no whole number or below 1."""
     for knob in knobs:
-        if getattr(strategy, knob) < 1:
-            raise UsageError(f"`{knob}` must be at least 1, got {getattr(strategy, knob)}")
+        value = getattr(strategy, knob)
+        if not isinstance(value, int):
+            raise UsageError(f"`{knob}` must be a whole number, got {value!r}")
+        if value < 1:
+            raise UsageError(f"`{knob}` must be at least 1, got {value}")
 
 
 def by_steps(sampling: Sampling) -> None:

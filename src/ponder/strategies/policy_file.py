@@ -7,9 +7,9 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ponder.errors import UsageError
 from ponder.search.policy import Choice, Measure, Policy
@@ -24,7 +24,7 @@ class _Row(BaseModel):
     n: Annotated[int, Field(ge=1)]
     level: Annotated[int, Field(ge=1)]
     strategy: str
-    selector: str
+    selector: Literal["majority", "best_of_n", "weighted"]
     knobs: dict[str, bool | int | float | str] = {}
 
     def choice(self) -> Choice:
@@ -37,9 +37,9 @@ class _File(BaseModel):
     samples: int
     measure: Measure
     aggregation: Aggregation = "last"
-    edges: list[float]
+    edges: list[FiniteFloat]
     fitted: dict[str, str | float] = {}
-    choices: list[_Row]
+    choices: Annotated[list[_Row], Field(min_length=1)]
 
 
 def load_policy(path: Path) -> Policy:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ponder.errors import UsageError
+from ponder.store.files import replace_file
 from ponder.training.graded_runs import GradedProblem, GradedRun, distinct
 from ponder.training.label_log import Counted
 from ponder.training.step_tree import Path as StepPath
@@ -29,10 +30,7 @@ def write_labels(file: Path, run: GradedRun, known: Known, format: Format) -> in
     """
     rows = list(_rows(run, known))
     lines = [json.dumps(row if format == "ponder" else _trl(row)) + "\n" for row in rows]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(file)
+    replace_file(file, "".join(lines))
     return len(lines)
 
 

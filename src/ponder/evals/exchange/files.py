@@ -12,6 +12,7 @@ from typing import Any
 from ponder.errors import UsageError
 from ponder.evals.exchange.remainder import TABLE_COLUMN, Json, cell, remainder
 from ponder.evals.rows import optional
+from ponder.store.files import replace_file
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 """The formats that any rows can be written in."""
@@ -29,10 +30,7 @@ def write_rows(path: Path, rows: Sequence[Json]) -> None:
     The file is replaced in one move, once all is written. Raises UsageError for an unknown suffix.
     """
     check_writable(path)
-    content = _content(path.name.lower(), rows)
-    draft = path.with_name(f"{path.name}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
+    replace_file(path, _content(path.name.lower(), rows))
 
 
 def _content(name: str, rows: Sequence[Json]) -> bytes:

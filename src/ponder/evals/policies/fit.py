@@ -11,7 +11,7 @@ from ponder.evals.policies.figures import Figures, FitAt
 from ponder.evals.policies.fixed import fixed_choices
 from ponder.evals.policies.halves import Difficulty, choices_of, folds, level_edges
 from ponder.evals.policies.options import options_of
-from ponder.evals.policies.runs import FittedRun
+from ponder.evals.policies.runs import FittedRun, distinct
 from ponder.search.difficulty import LEVELS
 from ponder.search.policy import Measure, Policy, fitted_on
 
@@ -53,6 +53,7 @@ def fit(
     """
     if samples < 1 or levels < 1:
         raise UsageError(f"`samples` and `levels` must be at least 1, got {samples} and {levels}")
+    runs, left_out = distinct(runs)
     options = options_of(runs, samples)
     used: Measure = measure or ("score" if options.scored else "agreement")
     if used == "score" and not options.scored:
@@ -80,7 +81,7 @@ def fit(
             "samples": samples,
             "measure": used,
             "edges": list(edges),
-            "notes": list(options.notes),
+            "notes": [*left_out, *options.notes],
             "sizes": figures.sizes(samples, choices),
         },
     )

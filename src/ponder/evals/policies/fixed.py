@@ -32,12 +32,17 @@ def _ladder(
     name: str, selector: str, sampled: bool, runs: Sequence[FittedRun], problems: Collection[str]
 ) -> Ladder:
     found = [set(run.points(selector)) for run in runs]
-    sizes = {1, min(map(max, found))} if sampled else set[int]().union(*found)
+    sizes = {1, max(map(max, found))} if sampled else set[int]().union(*found)
     solved = partial(_solved, runs, selector, frozenset(problems))
     return Ladder(name, tuple(sorted(sizes)), solved, every=sampled)
 
 
 def _solved(runs: Sequence[FittedRun], selector: str, problems: Collection[str], n: int) -> Solved:
-    having = [run for run in runs if run.measured.sampled or n in run.points(selector)]
+    having = [run for run in runs if _has(run, selector, n)]
     at = mean_at([run.at(selector, n).only(problems) for run in having])
     return Solved(at.values, at.tokens)
+
+
+def _has(run: FittedRun, selector: str, n: int) -> bool:
+    points = run.points(selector)
+    return n <= max(points) if run.measured.sampled else n in points

@@ -59,7 +59,7 @@ def options_of(runs: Sequence[FittedRun], samples: int) -> Options:
     These are the last ones of the base run, so that they share no seeds with what is chosen. After
     them a search is a choice at the n that both make together, a DVTS also with fewer subtrees,
     and `sample` at each such n and every power of two, by its subsets. Raises UsageError without a
-    run of `sample`, for what cannot be chosen, and when the runs have no problem in common.
+    run of `sample`, and when the runs have no problem in common.
     """
     base, problems = base_of(runs), common(runs)
     own = {p.id: p.candidates for p in base.measured.problems if p.id in set(problems)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,13 @@ from ponder.search.selection import Aggregation
 FITTED = ("sample", "beam_search", "dvts")
 """Strategies that can take up where a few samples are drawn already."""
 
+_ONE_FOR_ALL = ("model", "prompt", "temperature", "verifier", "verifier_knobs")
+"""Settings of which a run with the policy has one, for its first samples and what comes after."""
+
+_ASKED = frozenset(("dataset", "limit", "ids", "map", "answer"))
+_NOT_THE_METHOD = _ASKED | {"n", "seed", "selector", "aggregation", "size", "verifier_size"}
+"""Settings that do not tell one way to spend from another."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedRun:
@@ -25,6 +33,11 @@ class FittedRun:
     measured: Measured
     aggregation: Aggregation = "last"
     """How its step scores became one."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """Its settings, but for n, seed, and what it is asked."""
+        return {key: value for key, value in self.study.items() if key not in _NOT_THE_METHOD}
 
     @property
     def strategy(self) -> str:
@@ -60,13 +73,58 @@ class FittedRun:
         return self.of(p for p in self.measured.problems if p.id in names)
 
 
-def base_of(runs: Sequence[FittedRun]) -> FittedRun:
-    """The run whose samples tell how hard each problem is, of several the largest.
+def distinct(runs: Sequence[FittedRun]) -> tuple[list[FittedRun], list[str]]:
+    """The runs without those whose samples another one holds as well, and a line for each of these.
 
-    Raises UsageError for runs that cannot be chosen, and where there is none of `sample`.
+    Equal settings and an equal seed give equal samples, of which a larger n has more. Raises
+    UsageError for runs that cannot be chosen, or that no run with the policy could be like.
     """
     for run in runs:
         _check(run)
+    _check_settings(runs)
+    kept: dict[tuple[object, ...], FittedRun] = {}
+    lines = []
+    for run in sorted(runs, key=lambda run: -max(run.points("majority"))):
+        n = None if run.measured.sampled else max(run.points("majority"))
+        holds = kept.setdefault((_text(run.method), run.study.get("seed", 0), n), run)
+        if holds is not run:
+            lines.append(f"{run.name} holds the same samples as {holds.name}: it is left out")
+    own = [run for run in runs if any(run is one for one in kept.values())]
+    return own, lines
+
+
+def _check_settings(runs: Sequence[FittedRun]) -> None:
+    named: dict[str, tuple[FittedRun, object]] = {}
+    methods: dict[str, FittedRun] = {}
+    for run in runs:
+        told = {**fitted_on(run.study), "verifier_knobs": run.study.get("verifier_knobs")}
+        for name in _ONE_FOR_ALL:
+            if (value := told.get(name)) is None:
+                continue
+            other, before = named.setdefault(name, (run, value))
+            if value != before:
+                raise UsageError(
+                    f"{run.name} has `{name}` {value!r} and {other.name} {before!r}: a run with "
+                    "the policy has one for all of its samples, leave one of them out"
+                )
+        alike = methods.setdefault(run.choice(0, "").without_n, run)
+        keys = alike.method.keys() | run.method.keys()
+        if parted := sorted(k for k in keys if alike.method.get(k) != run.method.get(k)):
+            raise UsageError(
+                f"{run.name} and {alike.name} are one choice and differ in {', '.join(parted)}: "
+                "leave one of them out"
+            )
+
+
+def _text(method: Mapping[str, Any]) -> str:
+    return json.dumps(method, sort_keys=True, default=str)
+
+
+def base_of(runs: Sequence[FittedRun]) -> FittedRun:
+    """The run whose samples tell how hard each problem is, of several the largest.
+
+    Raises UsageError where there is none of `sample`, or for several aggregations.
+    """
     sampled = [run for run in runs if run.strategy == "sample"]
     if not sampled:
         raise UsageError("a fit needs a run of `sample`: its samples tell how hard each problem is")
@@ -94,8 +152,14 @@ def _check(run: FittedRun) -> None:
 
 
 def common(runs: Sequence[FittedRun]) -> tuple[str, ...]:
-    """Problems that every run has, with at least one candidate each to tell of."""
-    first, *others = [[p.id for p in run.measured.problems if p.candidates] for run in runs]
+    """Problems that every run has, and of which every run of samples has one to tell of.
+
+    One on which a search ended without a candidate is there: it counts as wrong.
+    """
+    first, *others = [
+        [p.id for p in run.measured.problems if p.candidates or not run.measured.sampled]
+        for run in runs
+    ]
     problems = tuple(name for name in first if all(name in set(other) for other in others))
     if len(problems) < 2:
         raise UsageError(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ponder.errors import UsageError
 from ponder.report.plots.canvas import PAPERS
+from ponder.store.files import check_is_folder, replace_file
 
 NAME = "ponder-figures.json"
 
@@ -30,8 +31,10 @@ class Index(BaseModel):
 def read_index(folder: Path) -> Index:
     """That of the latest call, empty where there was none.
 
-    Raises UsageError for a file of this name that is no index: it is somebody else's.
+    Raises UsageError for a file of this name that is no index: it is somebody else's; and for a
+    file in the place of the folder.
     """
+    check_is_folder(folder)
     path = folder / NAME
     try:
         return Index.model_validate_json(path.read_bytes())
@@ -58,9 +61,7 @@ def replace_index(folder: Path, before: Index, paths: Sequence[Path], notes: Seq
     for path in stale:
         path.unlink()
     index = Index(files=files, notes=tuple(notes))
-    part = folder / f"{NAME}.part"
-    part.write_text(index.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / NAME)
+    replace_file(folder / NAME, index.model_dump_json(by_alias=True, indent=2) + "\n")
     return len(stale)
 
 

@@ -1,0 +1,39 @@
+"""Files that are written whole or not at all, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ponder.errors import UsageError
+from ponder.store.files import check_is_folder, replace_file
+
+
+def test_a_file_is_replaced_and_folders_above_it_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "one.txt"
+    replace_file(path, "é")
+    replace_file(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [own.name for own in path.parent.iterdir()] == ["one.txt"]
+
+
+def test_a_folder_is_no_file_and_no_draft_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="there: it is a folder, name a file in it"):
+        replace_file(folder, "text")
+    assert [own.name for own in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    path.write_text("text")
+    with pytest.raises(
+        UsageError, match=r"cannot write .*there/one.txt: .*[Nn]ot a directory|File"
+    ):
+        replace_file(path / "one.txt", "text")
+    with pytest.raises(UsageError, match="there is a file, and a folder is wanted"):
+        check_is_folder(path)
+    check_is_folder(tmp_path)
+    check_is_folder(tmp_path / "none")
