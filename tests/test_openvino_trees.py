@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ponder.backends.local_model import LocalModel, find_model
 from ponder.backends.models import silent
-from ponder.backends.openvino_trees import OpenVinoTrees, engine_version
+from ponder.backends.openvino_trees import ROOM, OpenVinoTrees, TreeKeys, engine_version
 from ponder.backends.prefix_tree import Outputs, PrefixTree
 from ponder.errors import EngineError, UsageError
 from tests.gguf_reference import Reference
@@ -190,6 +190,23 @@ def test_layers_that_attend_by_masks_of_their_own_are_refused(tmp_path: Path, ti
     openvino.save_model(whole, tmp_path / "openvino_model.xml")
     with pytest.raises(EngineError, match="2 different masks"):
         OpenVinoTrees(model._replace(path=tmp_path))
+
+
+def test_keys_and_values_stay_and_their_room_stays_near_what_they_need() -> None:
+    """Two states of unlike shapes, grown by random numbers of slots."""
+    rng = np.random.default_rng(0)
+    told = [rng.random((2, 500, 3), dtype=np.float32), rng.random((1, 500, 4), dtype=np.float32)]
+    keys, first, grown = TreeKeys(), 0, 0
+    while first < 500:
+        end = min(first + int(rng.integers(1, 40)), 500)
+        keys.keep(first, [own[:, first:end] for own in told])
+        slots = rng.permutation(end)[: end // 2 + 1]
+        for held, own in zip(keys.of(slots), told, strict=True):
+            np.testing.assert_array_equal(held, own[None, :, slots])
+        rooms = {kept.shape[1] for kept in keys._kept}
+        assert len(rooms) == 1
+        assert end <= max(rooms) <= max(ROOM * end, grown)
+        grown, first = max(rooms), end
 
 
 def test_the_engine_says_its_release() -> None:

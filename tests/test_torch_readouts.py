@@ -52,6 +52,18 @@ async def test_hidden_states_are_those_of_transformers(layers: tuple[int, ...]) 
         np.testing.assert_allclose(outputs, states, atol=1e-4)
 
 
+@pytest.mark.parametrize(("layers", "kept"), [((0,), 1), ((1,), 2), ((2, 1), 3), ((-1, 1), 3)])
+async def test_layers_above_all_that_is_read_are_not_computed(
+    layers: tuple[int, ...], kept: int
+) -> None:
+    """One more than is read: the last one's states are there normed alone."""
+    model = built(config_of("Qwen2"))
+    trees = TorchTrees(model, HiddenStates(layers))
+    assert len(model.model.layers) == kept
+    whole = TorchTrees(built(config_of("Qwen2")), HiddenStates((-1,)))
+    assert trees.bytes_a_token == whole.bytes_a_token * kept // 3
+
+
 def saved(folder: Path, model: Any, **head: Any) -> Path:
     """A checkpoint with a head that its class does not know."""
     from safetensors.torch import load_file, save_file

@@ -41,7 +41,7 @@ class TorchTrees:
         readout: Readout,
         folder: Path | None = None,
     ) -> None:
-        """Take over a loaded model: its attention is replaced for good.
+        """Take over a loaded model: its attention is replaced, layers above what is read go.
 
         `folder` holds its checkpoint, for a readout that loads weights of its own. Raises
         VerifierError for a model that cannot be computed rightly.
@@ -53,6 +53,7 @@ class TorchTrees:
         self._last = config.num_hidden_layers
         self._streams = layers_read(readout, self._last)
         self._read = build(readout, model, folder)
+        _keep_layers(model, max(self._streams) + 1)
         embeddings = model.get_input_embeddings()
         self._device, self._vocabulary = embeddings.weight.device, embeddings.num_embeddings
         self.longest: int = config.max_position_embeddings
@@ -159,6 +160,16 @@ class TorchTrees:
                 f"(off by {off:.2g} of its size): not supported"
             )
         return state.bytes_a_slot
+
+
+def _keep_layers(model: Any, count: int) -> None:
+    """Drop the layers after the first `count`, where the model has its layers in one list.
+
+    One more than is read stays: transformers gives the last layer's states normed alone.
+    """
+    layers = getattr(model.base_model, "layers", None)
+    if layers is not None and count < len(layers):
+        model.base_model.layers = layers[:count]
 
 
 @contextlib.contextmanager
