@@ -291,6 +291,24 @@ def test_every_solution_counts_alike(sampled: Path) -> None:
         assert set(only.targets) == {float(right)}
 
 
+def test_ends_give_their_share_of_the_weight_to_last_steps(sampled: Path) -> None:
+    problem = read_graded(sampled / "plays").problems[0]
+    way = problem.steps.ways[0]
+    features = np.arange(len(problem.steps.paths), dtype=np.float32)[:, None]
+    read = ReadProblem(problem, 0, features, (0,))
+    rows = rows_of(read, [0], None, ends=0.5)
+    weights = dict(zip(rows.features[:, 0].astype(int), rows.weights, strict=True))
+    assert len(way) > 1
+    assert weights == pytest.approx(
+        {step: 0.5 / len(way) + 0.5 * (step == way[-1]) for step in way}
+    )
+    alone = rows_of(read, [0], None, ends=1.0)
+    assert alone.weights.tolist() == [1.0]
+    assert alone.targets.tolist() == [float(problem.right[0])]
+    with pytest.raises(UsageError, match=r"`ends` must be from 0 to 1, got 1\.5"):
+        HeadSettings(ends=1.5)
+
+
 def test_step_labels_replace_the_outcome_of_inner_steps(sampled: Path) -> None:
     problem = read_graded(sampled / "plays").problems[0]
     way, paths = problem.steps.ways[0], problem.steps.paths

@@ -46,6 +46,10 @@ def train_verifier(
     hard: Annotated[
         bool, typer.Option("--hard", help="Labels of a file count as 1 when over 0.")
     ] = False,
+    ends: Annotated[
+        float,
+        typer.Option(help="Share of a solution's weight that is its last step's, 0 to 1."),
+    ] = 0.0,
     hidden: Annotated[
         int, typer.Option(help="Units of a hidden layer; 0 is a linear head.", min=0)
     ] = 0,
@@ -82,7 +86,7 @@ def train_verifier(
     with working("reading"):
         graded = [read_graded(run) for run in runs]
         named = _labels(labels, graded, hard=hard)
-        settings = HeadSettings(features, prompt, hidden, seed, named)
+        settings = HeadSettings(features, prompt, hidden, seed, named, ends)
         base = base_model(
             model or own_model(graded),
             chosen,

@@ -14,7 +14,7 @@ from ponder.training.calibration import Calibration, platt
 from ponder.training.held_out import HeldOut
 from ponder.training.metrics import Judged, area_of
 from ponder.training.rows import Integers, Matrix, Rows, Standard, Vector, cross_entropy
-from ponder.training.settings import HeadSettings, Validation
+from ponder.training.settings import HeadSettings, StepsTold
 from ponder.training.split import fold_of
 from ponder.verifiers import head_config as config_of
 from ponder.verifiers.head_config import HeadConfig, TrainingFigures
@@ -29,7 +29,7 @@ class FittedHead(NamedTuple):
     calibration: Calibration
     search: dict[str, object]
     """What was chosen, and by what: for the report."""
-    validation: Validation
+    validation: StepsTold
 
 
 def fit_head(
@@ -60,7 +60,7 @@ def fit_head(
     return FittedHead(standard, dense, calibration, search, told)
 
 
-def _validation(logits: Vector, rows: Rows, base_rate: float) -> Validation:
+def _validation(logits: Vector, rows: Rows, base_rate: float) -> StepsTold:
     rate = np.full_like(logits, np.log(base_rate / (1 - base_rate)))
     judged = Judged(logits, rows.targets, rows.problems)
     return {

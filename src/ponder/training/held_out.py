@@ -15,7 +15,15 @@ from ponder.evals.summary import Point, summarise
 from ponder.trace import Trace
 from ponder.training.graded_runs import GradedRun
 from ponder.training.learning_rows import ReadProblem, StepLabels
-from ponder.training.metrics import Bin, Judged, auc_of, auc_within, reliability
+from ponder.training.metrics import (
+    Bin,
+    Judged,
+    area_of,
+    area_within,
+    auc_of,
+    auc_within,
+    reliability,
+)
 from ponder.training.rows import Matrix, Vector
 
 NAME = "value-head"
@@ -107,6 +115,15 @@ def judge(
             if any(_of(run, problem) for problem in problems)
         },
     }
+
+
+def solution_areas(
+    problems: Sequence[ReadProblem], predict: Predict
+) -> tuple[float | None, float | None]:
+    """The AUC of solutions by their last step: over all, and within problems; None: not told."""
+    scores = [_predicted(problem, predict) for problem in problems]
+    judged = _judged_solutions(problems, scores)
+    return area_of(judged), area_within(judged)
 
 
 def _predicted(problem: ReadProblem, predict: Predict) -> Vector:

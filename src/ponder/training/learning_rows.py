@@ -28,10 +28,13 @@ class ReadProblem:
     """The candidates that count, each text of a problem once."""
 
 
-def rows_of(problem: ReadProblem, chosen: Sequence[int], labels: StepLabels | None) -> Rows:
+def rows_of(
+    problem: ReadProblem, chosen: Sequence[int], labels: StepLabels | None, ends: float = 0.0
+) -> Rows:
     """A row for each distinct step of the chosen candidates.
 
-    Every candidate counts alike, its weight spread over its steps. Without `labels` each step has
+    Every candidate counts alike: the share `ends` of its weight is its last step's, the rest is
+    spread over all of its steps. Without `labels` each step has
     the share of right ones among the candidates through it (outcome supervision: OVM, Yu et al.
     2023); with them, a last step keeps its candidate's grade and a step without a label is left
     out. Steps that could not be read are left out.
@@ -39,17 +42,19 @@ def rows_of(problem: ReadProblem, chosen: Sequence[int], labels: StepLabels | No
     tree, right = problem.problem.steps, problem.problem.right
     sums = np.zeros(len(tree.paths))
     weights = np.zeros(len(tree.paths))
-    ends = {}
+    grades = {}
     for candidate in chosen:
         way = list(tree.ways[candidate])
-        weights[way] += 1 / len(way)
-        sums[way] += right[candidate] / len(way)
-        ends[way[-1]] = float(right[candidate])
+        own = np.full(len(way), (1 - ends) / len(way))
+        own[-1] += ends
+        weights[way] += own
+        sums[way] += right[candidate] * own
+        grades[way[-1]] = float(right[candidate])
     targets = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
     if labels is not None:
         told = [labels.get((problem.problem.id, path), np.nan) for path in tree.paths]
         targets = np.array(told, dtype=np.float64)
-        targets[list(ends)] = list(ends.values())
+        targets[list(grades)] = list(grades.values())
     usable = (weights > 0) & np.isfinite(targets) & np.isfinite(problem.features).all(axis=1)
     return Rows(
         problem.features[usable],

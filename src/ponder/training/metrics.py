@@ -71,9 +71,7 @@ def auc_within(judged: Judged, seed: int) -> Estimated:
 
     The mean over problems that have both a right and a wrong item.
     """
-    owns = [judged.problems == problem for problem in np.unique(judged.problems)]
-    areas = [area_of(judged.of(own)) for own in owns]
-    values = np.array([area for area in areas if area is not None])
+    values = _areas(judged)
 
     def mean(weights: Weights) -> Values:
         return quotient(weights @ values, weights.sum(axis=1))
@@ -81,6 +79,19 @@ def auc_within(judged: Judged, seed: int) -> Estimated:
     if not len(values):
         return {"value": None, "ci_low": None, "ci_high": None}
     return bootstrapped(mean, drawn(range(len(values)), seed)).estimated()
+
+
+def area_within(judged: Judged) -> float | None:
+    """What `auc_within` tells, without its interval; None where no problem has both."""
+    values = _areas(judged)
+    return float(values.mean()) if len(values) else None
+
+
+def _areas(judged: Judged) -> Vector:
+    """The area of each problem that has both a right and a wrong item."""
+    owns = [judged.problems == problem for problem in np.unique(judged.problems)]
+    areas = [area_of(judged.of(own)) for own in owns]
+    return np.array([area for area in areas if area is not None])
 
 
 def reliability(judged: Judged, bins: int = BINS) -> list[Bin]:

@@ -15,7 +15,7 @@ from ponder.verifiers.head_config import Features, Labels, Prompt
 
 @dataclass(frozen=True, slots=True)
 class HeadSettings:
-    """What a head is, and how it is found. Raises UsageError for a negative `hidden`."""
+    """What a head is, and how it is found. Raises UsageError for what cannot be."""
 
     features: Features = "last+mean"
     prompt: Prompt = "question"
@@ -25,8 +25,12 @@ class HeadSettings:
     """Of the split, the folds, the network and the bootstrap."""
     labels: StepLabels | None = None
     """None: every step has its solution's outcome."""
+    ends: float = 0.0
+    """Share of a solution's weight that is its last step's, from 0 to 1; the rest is spread."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.ends <= 1:
+            raise UsageError(f"`ends` must be from 0 to 1, got {self.ends:g}")
         if self.hidden < 0:
             raise UsageError(f"`hidden` must be at least 0, got {self.hidden}")
 
@@ -36,8 +40,8 @@ class HeadSettings:
         return "outcome" if self.labels is None else "monte_carlo"
 
 
-class Validation(TypedDict):
-    """What to choose layers, features or labels by: the held-out problems are for the end."""
+class StepsTold(TypedDict):
+    """How well the steps of the validation problems are told."""
 
     loss: float
     """Cross-entropy of steps, in nats; the calibration's two numbers were fitted to it."""
@@ -45,6 +49,15 @@ class Validation(TypedDict):
     """Of a score that is always the training steps' base rate."""
     auc: float | None
     """Of steps."""
+
+
+class Validation(StepsTold):
+    """What to choose a head's settings by: the held-out problems are for the end."""
+
+    solutions_auc: float | None
+    """Of whole solutions, by their last step: the same for any `labels` and `ends`."""
+    solutions_auc_within: float | None
+    """The same within problems: what choosing among samples can use."""
 
 
 class TrainingReport(TypedDict):
@@ -58,6 +71,7 @@ class TrainingReport(TypedDict):
     features: Features
     prompt: Prompt
     labels: Labels
+    ends: float
     hidden: int
     seed: int
     problems: dict[Part, int]

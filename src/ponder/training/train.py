@@ -17,7 +17,7 @@ from ponder.training.extraction import extract
 from ponder.training.feature_files import FeatureFiles
 from ponder.training.graded_runs import GradedRun, distinct
 from ponder.training.heads import fit_head, value_head, with_figures
-from ponder.training.held_out import judge
+from ponder.training.held_out import judge, solution_areas
 from ponder.training.learning_rows import ReadProblem, joined, rows_of
 from ponder.training.rows import Rows
 from ponder.training.settings import HeadSettings, TrainingReport
@@ -90,6 +90,7 @@ class Training:
             base_rate=rows.train.base_rate,
             seed=self.settings.seed,
         )
+        area, within = solution_areas(parts["validation"], head.predict)
         end = time.perf_counter()
         with_figures(head, held_out).save(self.folder)
         report: TrainingReport = {
@@ -100,6 +101,7 @@ class Training:
             "features": self.settings.features,
             "prompt": self.settings.prompt,
             "labels": self.settings.supervision,
+            "ends": self.settings.ends,
             "hidden": self.settings.hidden,
             "seed": self.settings.seed,
             "problems": {part: _problems(own) for part, own in parts.items()},
@@ -108,7 +110,11 @@ class Training:
             "base_rate": rows.train.base_rate,
             "search": fitted.search,
             "calibration": fitted.calibration._asdict(),
-            "validation": fitted.validation,
+            "validation": {
+                **fitted.validation,
+                "solutions_auc": area,
+                "solutions_auc_within": within,
+            },
             "held_out": held_out,
             "seconds": {"features": reading, "fit": fit - start, "judging": end - fit},
         }
@@ -141,8 +147,11 @@ class Training:
     def _rows(self, parts: Parts) -> Learnable:
         """Each text once to fit to; to calibrate on, the candidates as they were drawn."""
         labels = self.settings.labels
-        train = joined([rows_of(p, p.distinct, labels) for p in parts["train"]])
-        validation = joined([rows_of(p, p.problem.counted, labels) for p in parts["validation"]])
+        ends = self.settings.ends
+        train = joined([rows_of(p, p.distinct, labels, ends) for p in parts["train"]])
+        validation = joined(
+            [rows_of(p, p.problem.counted, labels, ends) for p in parts["validation"]]
+        )
         held_out = any(problem.problem.counted for problem in parts["held_out"])
         if train is None or validation is None or not held_out:
             counts = ", ".join(f"{_named(part)} {len(own)}" for part, own in parts.items())
