@@ -26,5 +26,4 @@ def test_a_completion_is_written_with_what_it_tells() -> None:
     kept["usage"] = [1, None, 2]
     record = pack_completion(told)
     assert json.loads(record.content) == json.loads(json.dumps(kept))
-    assert b"null" not in record.content.replace(b"[1, null, 2]", b"")
     assert not record.failed
