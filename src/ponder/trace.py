@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ponder.encoding import to_json
 from ponder.types import Candidate, Ended, NodePath
 
 DecisionKind = Literal[
@@ -131,7 +131,7 @@ class Trace:
             "answer": [self.answer, self.chosen, self.selector],
             "tokens": [self.spent.generated, self.spent.prompt, self.spent.verifier],
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(to_json(content)).hexdigest()
 
 
 def _node_content(node: Node) -> list[object]:

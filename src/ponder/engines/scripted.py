@@ -6,7 +6,8 @@ import asyncio
 import re
 import zlib
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
@@ -88,87 +89,86 @@ class ScriptedEngine:
         self.calls += len(seeds)
         self.running += len(seeds)
         self.most_running = max(self.most_running, self.running)
-        ended: asyncio.Queue[int] = asyncio.Queue()
-        timers = self._end_later(prefix, seeds, ended)
+        asked = _Asked(prefix, sampling, self.capabilities.tokenizer)
         left = len(seeds)
         try:
-            while left:
-                index = await ended.get()
-                left -= 1
-                self.running -= 1
-                completion = self._play(prefix, sampling, seeds[index], index)
-                if completion is not None:
-                    yield completion
+            async with aclosing(self._ended(prefix, seeds)) as ended:
+                async for index in ended:
+                    left -= 1
+                    self.running -= 1
+                    said = self._script(prefix, seeds[index])
+                    reply = Reply(said) if isinstance(said, str) else said
+                    if not reply.drops:
+                        yield asked.completion(reply, index)
         finally:
             self.running -= left
-            for timer in timers:
-                timer.cancel()
 
     async def aclose(self) -> None:
         """Note that it was closed."""
         self.closed = True
 
-    def _end_later(
-        self, prefix: Prefix, seeds: Sequence[int], ended: asyncio.Queue[int]
-    ) -> Sequence[asyncio.Handle]:
-        """The event loop's calls that put each sample's index into `ended` after its latency."""
-        loop = asyncio.get_running_loop()
+    async def _ended(self, prefix: Prefix, seeds: Sequence[int]) -> AsyncGenerator[int, None]:
+        """The samples' indices, each after its latency."""
         if self._latency is None:
-            return [loop.call_soon(_put_all, ended, range(len(seeds)))]
-        return [
+            await asyncio.sleep(0)
+            for index in range(len(seeds)):
+                yield index
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Queue[int]()
+        timers = [
             loop.call_later(self._latency(prefix, seed), ended.put_nowait, index)
             for index, seed in enumerate(seeds)
         ]
+        try:
+            for _ in seeds:
+                yield await ended.get()
+        finally:
+            for timer in timers:
+                timer.cancel()
 
-    def _play(self, prefix: Prefix, sampling: Sampling, seed: int, index: int) -> Completion | None:
-        said = self._script(prefix, seed)
-        reply = Reply(said) if isinstance(said, str) else said
-        return None if reply.drops else self._completion(prefix, sampling, reply, index)
 
-    def _completion(
-        self, prefix: Prefix, sampling: Sampling, reply: Reply, index: int
-    ) -> Completion:
+class _Asked:
+    """What all samples of a call share."""
+
+    def __init__(self, prefix: Prefix, sampling: Sampling, tokenizer: str | None) -> None:
+        self._sampling = sampling
+        self._tokenizer = tokenizer
+        steps = prefix.steps
+        self._retokenised = any(step.tokenizer not in (None, tokenizer) for step in steps)
+        self._prompt = sum(_count(message.content) for message in prefix.messages)
+        self._prompt += sum(_count(step.text) for step in steps)
+
+    def completion(self, reply: Reply, index: int) -> Completion:
+        """The reply, cut at the separator and the limits."""
         tokens = tokens_of(reply.text)
         ends = list(accumulate(map(len, tokens)))
-        left, how = _until_separator(reply.text, ends, sampling.separator)
-        limit = sampling.limit
+        left, how = _until_separator(reply.text, ends, self._sampling.separator)
+        limit = self._sampling.limit
         if left > limit:
-            left, how = limit, "length" if limit == sampling.max_tokens else "step_length"
+            left, how = limit, "length" if limit == self._sampling.max_tokens else "step_length"
         tokens, offsets = tokens[:left], tuple(ends[:left])
         text = reply.text[: offsets[-1] if offsets else 0]
         if reply.error is not None:
             return Completion(index, text, "aborted", Usage(), error=reply.error)
-        own = self.capabilities.tokenizer
-        retokenised = any(step.tokenizer not in (None, own) for step in prefix.steps)
-        if own is None:
-            return Completion(index, text, how, retokenised=retokenised)
+        if self._tokenizer is None:
+            return Completion(index, text, how, retokenised=self._retokenised)
         return Completion(
             index,
             text,
             how,
-            Usage(prompt=_prompt_tokens(prefix), cached=0, generated=len(tokens)),
+            Usage(prompt=self._prompt, cached=0, generated=len(tokens)),
             token_ids=tuple(map(id_of, tokens)),
             tokenizer=TOKENIZER,
             logprobs=(reply.logprob,) * len(tokens),
             offsets=offsets,
-            retokenised=retokenised,
+            retokenised=self._retokenised,
         )
-
-
-def _put_all(queue: asyncio.Queue[int], indices: Iterable[int]) -> None:
-    for index in indices:
-        queue.put_nowait(index)
 
 
 def _until_separator(text: str, ends: Sequence[int], separator: str | None) -> tuple[int, Ended]:
     """How many tokens there are up to the one in which the first separator completes."""
     end = first_end(text, separator)
     return (len(ends), "eos") if end is None else (bisect_left(ends, end) + 1, "separator")
-
-
-def _prompt_tokens(prefix: Prefix) -> int:
-    asked = sum(_count(message.content) for message in prefix.messages)
-    return asked + sum(_count(step.text) for step in prefix.steps)
 
 
 @lru_cache(maxsize=4096)

@@ -114,18 +114,22 @@ class ProblemSession:
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
-        paths = {p.key: min(self._nodes.get(p.key, [()])) for p in prefixes}
+        charged = () if self._options.budget.total_tokens is None else prefixes
+        depths = [self._depth(prefix) for prefix in charged]
         with self._slots.unscored(len(prefixes)):
             scores = await self._scoring.score(prefixes)
-        for prefix in prefixes:
-            self._charge(prefix, len(paths[prefix.key]))
+        for prefix, depth in zip(charged, depths, strict=True):
+            self._charge(prefix, depth)
+        for prefix in prefixes if self._observer else ():
             self._observe(self._nodes.get(prefix.key, ()))
         return scores
 
+    def _depth(self, prefix: Prefix) -> int:
+        """Of the first node that has this prefix; 0 if none does."""
+        return len(min(self._nodes.get(prefix.key, [()])))
+
     def _charge(self, prefix: Prefix, depth: int) -> None:
         """Charge the budget with the tokens that scoring `prefix` added, where they are told."""
-        if self._options.budget.total_tokens is None:
-            return
         added = self._bill.new_tokens(prefix, self._scoring.of(prefix))
         if added:
             self._drawing.ledger.charge(depth, added)

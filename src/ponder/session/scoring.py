@@ -39,7 +39,8 @@ class Scoring:
         """The first verifier's scores; every verifier's are kept."""
         if not self._verifiers:
             raise VerifierError("the strategy scores its steps and no verifier is given: name one")
-        results = [await self._by(verifier, prefixes) for verifier in self._verifiers]
+        parts = zip(self._verifiers, self.infos, strict=True)
+        results = [await self._by(verifier, info, prefixes) for verifier, info in parts]
         return results[0]
 
     def of(self, prefix: Prefix) -> dict[str, Scores]:
@@ -47,8 +48,10 @@ class Scoring:
         known = ((info.name, self._known.get((info.name, prefix.key))) for info in self.infos)
         return {name: future.result() for name, future in known if future and future.done()}
 
-    async def _by(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
-        name = verifier.info.name
+    async def _by(
+        self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
+    ) -> list[Scores]:
+        name = info.name
         unknown = [p for p in prefixes if (name, p.key) not in self._known]
         distinct = {p.key: p for p in unknown}
         new = list(distinct.values()) if self._options.share else unknown
@@ -57,7 +60,7 @@ class Scoring:
         asked = {key: loop.create_future() for key in distinct}
         self._known.update({(name, key): future for key, future in asked.items()})
         try:
-            await self._ask(verifier, new, asked)
+            await self._ask(verifier, info, new, asked)
         finally:
             for key, future in asked.items():
                 if not future.done():  # this call was cancelled: the next one asks again
@@ -68,11 +71,12 @@ class Scoring:
     async def _ask(
         self,
         verifier: Verifier,
+        info: VerifierInfo,
         new: Sequence[Prefix],
         asked: Mapping[bytes, asyncio.Future[Scores]],
     ) -> None:
         """Answer from the log, and the rest in one call of the verifier."""
-        keys = {prefix.key: self._key(verifier.info, prefix) for prefix in new}
+        keys = {prefix.key: self._key(info, prefix) for prefix in new}
         for key, named in keys.items():
             record = self._log.get(named)
             if record and (self._options.failures_from_log or not record.failed):
@@ -80,7 +84,7 @@ class Scoring:
         left = [prefix for prefix in new if not asked[prefix.key].done()]
         if not left:
             return
-        for prefix, scores in zip(left, await self._call(verifier, left), strict=True):
+        for prefix, scores in zip(left, await self._call(verifier, info, left), strict=True):
             if not asked[prefix.key].done():
                 self._log.put(keys[prefix.key], pack_scores(scores))
                 asked[prefix.key].set_result(scores)
@@ -89,17 +93,19 @@ class Scoring:
         """Without a node: of equal prefixes, whichever comes first is scored for all."""
         return CallKey(self._problem.id, (), "score", info.identity, score_request(prefix))
 
-    async def _call(self, verifier: Verifier, prefixes: Sequence[Prefix]) -> list[Scores]:
+    async def _call(
+        self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
+    ) -> list[Scores]:
         """The verifier's answers, with every kind of failure turned into a `ScoreFailure`."""
         try:
             scores = await verifier.score(self._problem, prefixes)
         except (VerifierError, EngineError, OSError) as error:
             return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
         if len(scores) != len(prefixes):
-            reason = f"{verifier.info.name} gave {len(scores)} scores for {len(prefixes)} prefixes"
+            reason = f"{info.name} gave {len(scores)} scores for {len(prefixes)} prefixes"
             return [ScoreFailure(reason) for _ in prefixes]
         pairs = zip(scores, prefixes, strict=True)
-        return [_checked(answer, prefix, verifier.info) for answer, prefix in pairs]
+        return [_checked(answer, prefix, info) for answer, prefix in pairs]
 
 
 def _checked(scores: Scores, prefix: Prefix, info: VerifierInfo) -> Scores:

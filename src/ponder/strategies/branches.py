@@ -64,9 +64,13 @@ async def grow(parents: Sequence[Branch], streams: Iterable[AsyncIterator[Sample
                 left = parent.left - (sample.completion.usage.generated or 0)
                 grown.append(Branch(sample.prefix, sample.path, left, sample))
 
-    async with asyncio.TaskGroup() as group:
-        for parent, stream in zip(parents, streams, strict=True):
-            group.create_task(read(parent, stream))
+    reads = [read(parent, stream) for parent, stream in zip(parents, streams, strict=True)]
+    if len(reads) == 1:  # each step of a subtree: needs no task
+        await reads[0]
+    else:
+        async with asyncio.TaskGroup() as group:
+            for each in reads:
+                group.create_task(each)
     return sorted(grown, key=lambda branch: (len(branch.path), branch.path))
 
 
