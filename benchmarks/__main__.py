@@ -16,6 +16,7 @@ from benchmarks.machine import this_machine
 from benchmarks.options import Options
 from benchmarks.page import page
 from benchmarks.results import Part, Record, joined
+from ponder.cli.collector import collect_seldom
 from ponder.errors import PonderError
 
 _DEFAULTS = Options()
@@ -115,4 +116,5 @@ def _command(item: Item, options: Options) -> str:
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as the command line does
     sys.exit(main(sys.argv[1:]))

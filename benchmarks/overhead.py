@@ -138,7 +138,8 @@ def section(results: Results) -> Iterator[str]:
         "verifier, ranked, kept in the call log and in the trace of a run on disk. Its time is "
         f"told in items of a calibration loop in the same process: {ITEMS:,} turns, each of which "
         "awaits `asyncio.sleep(0)` once and makes the JSON of what the run keeps of such a node "
-        "(its sample call, its score call, its place in the trace)."
+        "(its sample call, its score call, its place in the trace). The garbage collector looks "
+        "as seldom as on ponder's command line, which counts for both."
     )
     yield ""
     yield (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ import pytest
 
 from ponder.answers.math import MathAnswers
 from ponder.answers.remembered import RememberedAnswers
+from ponder.budget import Budget, Entry
 from ponder.engines.replay import ReplayEngine
 from ponder.engines.scripted import Reply
 from ponder.errors import ReplayError, UnsupportedError
@@ -27,7 +30,7 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Trace
-from ponder.types import Answer, Example, Prefix, Problem, Sampling
+from ponder.types import Answer, Completion, Example, Prefix, Problem, Sample, Sampling, Step
 from ponder.verifiers.replay import ReplayVerifier
 from tests.playing import PlainAnswers, World, fails_sometimes, reasons
 from tests.resumed_run import examples
@@ -91,6 +94,37 @@ async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:
         jobs = [Job(e.problem, method, store, Watch()) for e in store.examples()]
         await run(jobs, Slots(4))
     assert ended[-1] == "p000"
+
+
+@pytest.mark.parametrize("budget", [None, Budget(generated_tokens=500)])
+@pytest.mark.parametrize(
+    "strategy",
+    [RepeatedSampling(n=8), BeamSearch(8, sampling=STEPS), DiverseVerifierTreeSearch(8)],
+    ids=lambda strategy: strategy.name,
+)
+async def test_a_problem_is_freed_when_it_ends(
+    tmp_path: Path, strategy: Strategy, budget: Budget | None
+) -> None:
+    """Whatever was made for it, and with no help of the garbage collector."""
+
+    def alive() -> Counter[type]:
+        kinds = (Prefix, Step, Sample, Completion, Entry)
+        return Counter(type(thing) for thing in gc.get_objects() if isinstance(thing, kinds))
+
+    world = World(1)
+    method = world.method(strategy)
+    if budget is not None:
+        method = replace(method, budget=lambda _: budget)
+    with opened(tmp_path, 2) as store:
+        gc.collect()
+        before = alive()
+        gc.disable()
+        try:
+            await run([Job(e.problem, method, store) for e in store.examples()], Slots(world.slots))
+            assert alive() == before
+        finally:
+            gc.enable()
+        assert [trace.answer is not None for trace in store.traces()] == [True, True]
 
 
 async def test_stop_opens_nothing_more_and_keeps_what_is_done(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ class Entry:
     """Tokens."""
     prompt: Prompt | None = field(compare=False)
     """The prompt that it starts from; None: prompts do not count."""
-    decided: Callable[[int], None] = field(compare=False)
-    """Called once with the grant in tokens; 0 is a refusal."""
+    decided: Callable[[int], None] | None = field(compare=False)
+    """Called once with the grant in tokens, 0 for a refusal, and then let go."""
     granted: int | None = field(default=None, compare=False)
     generated: int | None = field(default=None, compare=False)
     """What it drew, once it has ended."""
@@ -257,10 +257,12 @@ class Ledger:
 
     def _settle_grant(self, entry: Entry, grant: int) -> None:
         entry.granted = grant
+        decided, entry.decided = entry.decided, None
+        assert decided is not None
         if grant == 0:
             entry.generated = 0
             self.refused = True
-        entry.decided(grant)
+        decided(grant)
 
     def _grant(self, entry: Entry, before: _Sum) -> int | None:
         """The entry's grant in tokens, 0 to refuse it, or None while it is uncertain."""

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.collector import collect_seldom
 from ponder.cli.compare import compare_runs
 from ponder.cli.demo import demo
 from ponder.cli.doctor import doctor
@@ -65,6 +66,8 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    if arguments is None:
+        collect_seldom()
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     warnings.formatwarning = _warning_line

@@ -54,11 +54,13 @@ class Drawing:
         log: CallLog,
         slots: Slots,
         options: SessionOptions,
-        counted: Callable[[Sample], None],
+        counted: Callable[[Sample], None] | None = None,
     ) -> None:
         self.ledger = Ledger(options.budget)
         self.samples: dict[NodePath, Sample] = {}
         """Counted: those that the strategy was given."""
+        self.paths: dict[bytes, list[NodePath]] = {}
+        """Of the counted samples, by the prefix that they made."""
         self.uncounted: dict[NodePath, Completion] = {}
         """Ended, and not (yet) given to the strategy."""
         self.late = False
@@ -125,8 +127,10 @@ class Drawing:
 
     def _count(self, sample: Sample) -> None:
         self.samples[sample.path] = sample
+        self.paths.setdefault(sample.prefix.key, []).append(sample.path)
         self.uncounted.pop(sample.path, None)
-        self._on_counted(sample)
+        if self._on_counted is not None:
+            self._on_counted(sample)
 
     def discard(self, paths: Collection[NodePath]) -> None:
         """Samples that the strategy was given and made no use of: they do not count after all."""

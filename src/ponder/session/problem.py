@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Literal, Self
@@ -48,8 +48,8 @@ class ProblemSession:
         self._observer = observer
         self._slots = slots
         self._scoring = Scoring(problem, verifiers, log, self._options)
-        self._drawing = Drawing(problem, engine, log, slots, self._options, self._counted)
-        self._nodes: dict[bytes, list[NodePath]] = {}
+        counted = None if observer is None else self._show_sample
+        self._drawing = Drawing(problem, engine, log, slots, self._options, counted)
         self._bill = VerifierBill()
         self._decisions: list[Decision] = []
         self._started = 0.0
@@ -102,15 +102,14 @@ class ProblemSession:
             )
         return self._drawing.open(lane, prefix, paths, sampling)
 
-    def _counted(self, sample: Sample) -> None:
-        self._nodes.setdefault(sample.prefix.key, []).append(sample.path)
-        self._observe([sample.path])
+    def _show(self, paths: Iterable[NodePath]) -> None:
+        assert self._observer is not None
+        for path in paths:
+            node = node_of(self._drawing.samples[path], self._scoring, VerifierBill())
+            self._observer.on_node(self._problem.id, node)
 
-    def _observe(self, paths: Sequence[NodePath]) -> None:
-        if self._observer:
-            for path in paths:
-                node = node_of(self._drawing.samples[path], self._scoring, VerifierBill())
-                self._observer.on_node(self._problem.id, node)
+    def _show_sample(self, sample: Sample) -> None:
+        self._show([sample.path])
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
@@ -121,12 +120,12 @@ class ProblemSession:
         for prefix, depth in zip(charged, depths, strict=True):
             self._charge(prefix, depth)
         for prefix in prefixes if self._observer else ():
-            self._observe(self._nodes.get(prefix.key, ()))
+            self._show(self._drawing.paths.get(prefix.key, ()))
         return scores
 
     def _depth(self, prefix: Prefix) -> int:
         """Of the first node that has this prefix; 0 if none does."""
-        return len(min(self._nodes.get(prefix.key, [()])))
+        return len(min(self._drawing.paths.get(prefix.key, [()])))
 
     def _charge(self, prefix: Prefix, depth: int) -> None:
         """Charge the budget with the tokens that scoring `prefix` added, where they are told."""
