@@ -180,6 +180,7 @@ class Ledger:
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
+        self._counts = budget.counts
         self.refused = False
         """Some sample was refused."""
         self._entries: list[Entry] = []
@@ -214,7 +215,7 @@ class Ledger:
         lane = self._main if lane is None else lane
         _advance(lane, path, forked=lane is not self._main)
         entry = Entry(len(path), path, lane, wants, prompt, decided)
-        if self.budget.counts:
+        if self._counts:
             insort(self._entries, entry)
             self._decide()
         else:

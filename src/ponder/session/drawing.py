@@ -115,13 +115,11 @@ class Drawing:
     ) -> SampleStream:
         """Take the paths' places in the budget's order and draw as it grants them."""
         stream = SampleStream(prefix, sampling, len(paths), self._count)
+        wants, prompt = sampling.limit, self._prompt(prefix)
         for path in paths:
+            decided = partial(self._grant, stream, path)
             self._entries[path] = self.ledger.request(
-                path,
-                sampling.limit,
-                partial(self._grant, stream, path),
-                lane=lane,
-                prompt=self._prompt(prefix),
+                path, wants, decided, lane=lane, prompt=prompt
             )
         return stream
 

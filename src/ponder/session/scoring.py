@@ -45,8 +45,12 @@ class Scoring:
 
     def of(self, prefix: Prefix) -> dict[str, Scores]:
         """What is known of a prefix, by verifier name."""
-        known = ((info.name, self._known.get((info.name, prefix.key))) for info in self.infos)
-        return {name: future.result() for name, future in known if future and future.done()}
+        known: dict[str, Scores] = {}
+        for info in self.infos:
+            future = self._known.get((info.name, prefix.key))
+            if future is not None and future.done():
+                known[info.name] = future.result()
+        return known
 
     async def _by(
         self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
