@@ -10,7 +10,7 @@ from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
 from benchmarks.watching import WatchedEngine
-from benchmarks.workload import ANSWERS, BEAM_WIDTH, Work, parts, watched_run, work
+from benchmarks.workload import ANSWERS, BEAM_WIDTH, Work, again, parts, watched_run, work
 from ponder.answers.registry import answer_kind
 from ponder.engines.base import Engine
 from ponder.evals.study import method_of
@@ -56,14 +56,6 @@ class WholePrefixes:
 
     async def aclose(self) -> None:
         """Whoever opened the verifier closes it."""
-
-
-def again(prefix: Prefix, problem: Problem) -> Prefix:
-    """The same steps under another problem object."""
-    root = Prefix.root(problem, prefix.messages)
-    for step in prefix.steps:
-        root = root.grow(step)
-    return root
 
 
 @dataclass(frozen=True, slots=True)

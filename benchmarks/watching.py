@@ -45,11 +45,13 @@ class WatchedEngine:
 
 
 class WatchedVerifier:
-    """The verifier inside, with the time of each call in `scored`."""
+    """The verifier inside, with the time of each call in `scored`, and what it was asked."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
         self.scored: list[Span] = []
+        self.asked: list[tuple[Problem, Sequence[Prefix]]] = []
+        """In order of time."""
 
     @property
     def info(self) -> VerifierInfo:
@@ -61,6 +63,7 @@ class WatchedVerifier:
     ) -> list[StepScores | ScoreFailure]:
         """The verifier's scores."""
         start = time.perf_counter()
+        self.asked.append((problem, prefixes))
         try:
             return await self._verifier.score(problem, prefixes)
         finally:

@@ -21,7 +21,7 @@ from ponder.recipes.registry import open_engine, verifier_of
 from ponder.runner import Job, run
 from ponder.session import Slots
 from ponder.trace import Trace
-from ponder.types import Problem
+from ponder.types import Prefix, Problem
 from ponder.verifiers.base import Verifier
 
 BEAM_WIDTH = 4
@@ -61,6 +61,14 @@ def work(options: Options, strategy: str, n: int, limit: int, seed: int = 0) -> 
     prompt = load_prompt(recipe.study.prompt)
     asked = [example.problem for example in load(recipe.study.dataset, limit=limit)]
     return Work(recipe, tuple(replace(p, messages=prompt.render(p.question)) for p in asked))
+
+
+def again(prefix: Prefix, problem: Problem) -> Prefix:
+    """The same steps under another problem object, of which no verifier has a tree yet."""
+    root = Prefix.root(problem, prefix.messages)
+    for step in prefix.steps:
+        root = root.grow(step)
+    return root
 
 
 @dataclass(frozen=True, slots=True)

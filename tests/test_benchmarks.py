@@ -15,6 +15,7 @@ from benchmarks import waiting
 from benchmarks.__main__ import main
 from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_seconds
 from benchmarks.calibration import ItemTime
+from benchmarks.efficiency import Reached, seconds_alone
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import WholePrefixes
 from benchmarks.options import Options
@@ -240,6 +241,24 @@ async def test_the_lock_step_verifier_reads_each_prefix_as_if_for_the_first_time
     assert [prefix.key for _, prefix in inner.seen] == [long.key, short.key, long.key]
     assert len({id(given) for given, _ in inner.seen}) == 3
     assert all(given == problem and prefix.problem is given for given, prefix in inner.seen)
+
+
+async def test_a_verifier_alone_reads_what_it_was_asked_in_order_and_has_read_nothing_before() -> (
+    None
+):
+    first, second, inner = Problem.ask("What?"), Problem.ask("Who?"), Reads()
+    step, other = Prefix.root(first).grow(Step("a\n\n")), Prefix.root(second).grow(Step("c"))
+    asked = [(first, [step]), (second, [other]), (first, [step.grow(Step("b")), step])]
+    assert await seconds_alone(inner, asked, at_once=1) > 0
+    keys = [step.key, step.grow(Step("b")).key, step.key, other.key]
+    assert [prefix.key for _, prefix in inner.seen] == keys
+    assert [given.id for given, _ in inner.seen] == [first.id] * 3 + [second.id]
+    assert len({id(given) for given, _ in inner.seen} - {id(first), id(second)}) == 2
+
+
+def test_the_verifier_adds_its_time_to_the_bound_of_shared_processors() -> None:
+    run = Reached("sample", 0, 100.0, seconds=10.0, bound_seconds=6.0, verifier_seconds=3.0)
+    assert (run.efficiency, run.on_shared_processors) == (0.6, 0.9)
 
 
 def test_the_scripted_steps_make_up_the_scripted_solution() -> None:
