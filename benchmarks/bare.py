@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.bound import RateCurve, steady_seconds
 from benchmarks.watching import WatchedEngine
@@ -24,6 +24,13 @@ LEAST = 12
 async def rate_curve(engine: Engine, todo: Work, slots: int, *, rounds: int = ROUNDS) -> RateCurve:
     """Tokens a second at 1, 2, 4, ... `slots` sequences at once."""
     counts = [2**power for power in range(slots.bit_length()) if 2**power < slots] + [slots]
+    return await rates_at(engine, todo, counts, rounds=rounds)
+
+
+async def rates_at(
+    engine: Engine, todo: Work, counts: Sequence[int], *, rounds: int = ROUNDS
+) -> RateCurve:
+    """Tokens a second at so many sequences at once each."""
     return RateCurve(tuple([(count, await _rate(engine, todo, count, rounds)) for count in counts]))
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.bare import ROUNDS, rates_at
+from benchmarks.bound import RateCurve
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
@@ -82,23 +84,30 @@ class Taken:
 class Results:
     """Runs in turns, one of each kind after the other."""
 
+    slots: int
     runs: tuple[Taken, ...]
+    rates: tuple[tuple[tuple[int, float], ...], ...]
+    """The bare engine's, one a repeat: (sequences at once, tokens a second), n and all slots."""
 
 
 async def measure(options: Options) -> Results:
     """For each n both ways, and again."""
     sizes = {4: 2} if options.small else PROBLEMS
     runs: list[Taken] = []
+    rates: list[RateCurve] = []
     async with parts(options) as (engine, verifier):
         await watched_run(work(options, "beam_search", 4, 2, seed=1000), engine, verifier)
         for repeat in options.turns:
+            bare = work(options, "sample", 8, max(PROBLEMS.values()), seed=2000 + repeat)
+            counts, rounds = sorted({*sizes, options.slots}), 1 if options.small else ROUNDS
+            rates.append(await rates_at(engine, bare, counts, rounds=rounds))
             for n, own in sizes.items():
                 problems = options.problems or own
                 for how in ("ponder", "lockstep"):
                     todo = work(options, "beam_search", n, problems, seed=repeat)
                     tokens, seconds = await _take(how, todo, engine, verifier)
                     runs.append(Taken(n, problems, repeat, how, tokens, seconds))
-    return Results(tuple(runs))
+    return Results(options.slots, tuple(runs), tuple(curve.points for curve in rates))
 
 
 async def _take(how: str, todo: Work, engine: Engine, verifier: Verifier) -> tuple[int, float]:
@@ -134,7 +143,9 @@ def section(results: Results) -> Iterator[str]:
         "verifier takes one problem at a time, draws the next step of all its beams together, then "
         "scores them together, and the verifier reads every whole prefix again; it keeps the "
         "engine's prefix cache and writes nothing down. Both solve the same problems from the "
-        "same seeds; ponder queues them all."
+        "same seeds; ponder queues them all. The last column is what the bare engine gains from "
+        f"{results.slots} sequences at once over n, in the same run: more cannot be gained by "
+        "queueing problems, and the rest is what the verifier no longer reads again."
     )
     yield ""
     yield from table(
@@ -145,15 +156,17 @@ def section(results: Results) -> Iterator[str]:
             "goal with a learned verifier",
             "ponder, ms a token",
             "lock-step, ms a token",
+            f"the bare engine, {results.slots} over n",
         ),
-        (_row(results.runs, n) for n in dict.fromkeys(run.n for run in results.runs)),
+        (_row(results, n) for n in dict.fromkeys(run.n for run in results.runs)),
     )
 
 
-def _row(runs: Sequence[Taken], n: int) -> tuple[object, ...]:
-    ours = [run for run in runs if run.n == n and run.how == "ponder"]
-    theirs = [run for run in runs if run.n == n and run.how == "lockstep"]
+def _row(results: Results, n: int) -> tuple[object, ...]:
+    ours = [run for run in results.runs if run.n == n and run.how == "ponder"]
+    theirs = [run for run in results.runs if run.n == n and run.how == "lockstep"]
     faster = [b.token_seconds / a.token_seconds for a, b in zip(ours, theirs, strict=True)]
     times = [Spread.of([run.token_seconds * 1000 for run in way]).shown() for way in (ours, theirs)]
     goal = f"{GOALS[n]:g}" if n in GOALS else "-"
-    return (n, ours[0].problems, Spread.of(faster).shown(), goal, *times)
+    alone = [dict(points)[results.slots] / dict(points)[n] for points in results.rates]
+    return (n, ours[0].problems, Spread.of(faster).shown(), goal, *times, Spread.of(alone).shown())
