@@ -65,7 +65,14 @@ def mistral(*, tag: bool = True, pad: str = "<s>") -> PreTrainedTokenizerBase:
     merges = [tuple(pair) for pair in trained["merges"]]
     whole = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True))
     whole.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    whole.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback()])
+    whole.decoder = decoders.Sequence(  # as Llama's: a text loses the blank that it begins with
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
     whole.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     return _finished(whole, None, bos="<s>", eos="</s>", pad=pad)
 

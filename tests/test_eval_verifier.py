@@ -509,6 +509,14 @@ def test_bad_usage_is_one_line(
     assert len(captured.err.strip().splitlines()) == 1
 
 
+def test_a_file_without_any_rating_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path / "prm.json", [row.model_dump() for row in rated([None, None])])
+    assert ponder("eval-verifier", file, "--verifier", "random", "--threshold", "0.5") == 2
+    assert "none of the 2 steps has a `rating`" in capsys.readouterr().err
+
+
 # The public data
 
 

@@ -137,12 +137,18 @@ async def test_contract(tiny: Path, tmp_path: Path, check: Check) -> None:
 
 
 def test_a_trained_head_serves_what_it_was_trained_on(
-    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, folder = tmp_path / "run", tmp_path / "head"
     assert ponder("import", "pool", pool(tmp_path), "-o", run) == 0
     capsys.readouterr()
     words = ["train-verifier", run, "-o", folder, "--base", tiny, "--layers", "1,-1", "--json"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert ponder(*words, "--device", "cuda") == 2
+    assert "torch finds no GPU for `device` = cuda" in capsys.readouterr().err
     assert ponder(*words, "--device", "cpu") == 0
     assert json.loads(capsys.readouterr().out)["layers"] == [1, 3]
     config = HeadConfig.model_validate_json((folder / "head.json").read_bytes())

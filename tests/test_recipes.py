@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,32 @@ def test_verifiers_by_name() -> None:
         verifier_of("prm", {})
     with pytest.raises(UsageError, match="random has no knob 'sead': it has name, seed"):
         verifier_of("random", {"sead": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "says"),
+    [
+        ("random", {"seed": "x"}, "random: the knob 'seed' should be a valid integer, got 'x'"),
+        (
+            "judge",
+            {"base_url": "u", "model": "m", "k": 2.5},
+            "'k' should be a valid integer, got 2",
+        ),
+        ("value-head", {"threads": "many"}, "'threads' should be a valid integer, got 'many'"),
+        ("reward-model", {"model": 5}, "'model' should be a valid string, got 5"),
+        ("reward-model", {"model": "m", "cache_gb": "abc"}, "'cache_gb' should be a valid number"),
+        ("mix", {"random": {"weight": 1, "seed": "x"}}, "'seed' should be a valid integer"),
+        (
+            "reward-server",
+            {"base_url": "http://h/v1", "model": "m", "family": "skywork", "mode": "x"},
+            "`mode` = classify",
+        ),
+    ],
+)
+def test_a_knob_of_the_wrong_type_is_named(name: str, knobs: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        verifier_of(name, knobs)
+    assert says in str(refused.value)
 
 
 async def test_scripted_engines_by_name() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import math
+import shutil
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -221,6 +223,26 @@ async def test_pooled_steps_and_pooled_tokens_are_one(checkpoint: Path) -> None:
         assert answer.scores == pytest.approx(expected("pooling", *TEXTS), abs=1e-9)
         fake.pools_steps_by = MARK - 1
         assert "pooled 0 tokens of a prompt of" in await reason(verifier, "other", "steps")
+
+
+async def test_an_outcome_model_is_read_before_what_its_config_calls_padding(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "outcome"
+    shutil.copytree(checkpoint, folder)
+    [padding] = ids_of("!", question="")[1:-1]
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "llama", "pad_token_id": padding})
+    )
+    (folder / "whole.toml").write_text(
+        'scores = "solution"\nestimates = "value"\n[input]\nopening = "{question}\\n"\n'
+        '[read]\nhead = "value"\n'
+    )
+    fake = FakeRewardServer(heads=1)
+    family = str(folder / "whole.toml")
+    async with opened(fake, folder, "classify", family=family) as verifier:
+        await scored(verifier, grown("It is 40!!"))
+    assert fake.prompts == [ids_of("It is 40")[:-1]]
 
 
 async def test_scores_go_with_their_problem(checkpoint: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ponder.errors import UsageError, VerifierError
 from ponder.verifiers.reward_families import family_names, family_of, load_family
 from ponder.verifiers.reward_family import Family
-from ponder.verifiers.reward_formats import Reading, RewardFormat
+from ponder.verifiers.reward_formats import Reading, RewardFormat, text_of
 from ponder.verifiers.reward_layouts import RewardLayout
 from tests.reward_tokenizers import llama, mistral, qwen
 
@@ -128,6 +128,15 @@ def test_an_outcome_model_reads_the_end_of_the_conversation() -> None:
     ids = tokens("outcome", "Why?", "A.\n\n", "B.\n\n")
     assert ids[-1] == "<|eot_id|>"
     assert "".join(ids).endswith("ĊĊA.ĊĊB.<|eot_id|>")
+
+
+def test_a_label_has_the_blank_before_it() -> None:
+    """Whose own text has none where a tokenizer takes the blank off a text's beginning."""
+    for tokenizer, pieces in ((mistral(), ("▁+", "▁-")), (llama(), ("+", "-"))):
+        vocabulary = tokenizer.get_vocab()
+        found = [text_of(tokenizer, vocabulary[piece]) for piece in pieces]
+        assert found == [piece.replace("▁", " ") for piece in pieces]
+    assert mistral().decode([mistral().get_vocab()["▁+"]]) == "+"
 
 
 def test_a_user_family_leaves_its_markers_out_and_reads_the_last_token_but_one() -> None:
@@ -250,6 +259,7 @@ def test_every_family_that_comes_along_is_tested() -> None:
         ("like = 'outcome'\n[read]\nsquash = 'none'\nlow = 2", "`low` must be below"),
         ("like = 'outcome'\n[input]\nmarker = '#'", "without `marker`"),
         ("like = 'rlhflow'\n[input]\ntokens = 'pieces'", "a dialogue needs"),
+        ("like = 'trl'\ninput = 'x'", "`input` should be a valid dictionary"),
     ],
 )
 def test_a_wrong_family_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -214,6 +214,19 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, line: str) -> None:
         read_labels(file, [], hard=False)
 
 
+async def test_labels_of_other_samples_are_refused(run: GradedRun, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    other = {"id": "p0", "steps": ["never drawn"], "values": [1.0]}
+    for text in ("", "\n", json.dumps(other) + "\n", json.dumps({**other, "id": "else"})):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="no label of these runs' steps: give the file that"):
+            read_labels(file, run.problems, hard=False)
+    problem = run.problems[0]
+    own = {"id": problem.id, "steps": list(problem.steps.paths[0]), "values": [0.5]}
+    file.write_text("\n" + json.dumps(own) + "\n\n" + json.dumps(other) + "\n")
+    assert read_labels(file, run.problems, hard=False)[problem.id, problem.steps.paths[0]] == 0.5
+
+
 def test_a_killed_labelling_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = sampled(tmp_path, "slowly", problems=12)
     words = ["label", str(run), "-k", "4", "-o", str(tmp_path / "labels.jsonl"), "--json"]

@@ -187,6 +187,21 @@ async def test_problems_never_cross_the_split(sampled: Path, tmp_path: Path) -> 
     assert selection["problems"] == parts.count("held_out")
 
 
+async def test_one_question_under_two_ids_never_crosses_the_split(
+    sampled: Path, tmp_path: Path
+) -> None:
+    run = read_graded(sampled / "plays")
+    twins = [
+        replace(p, example=replace(p.example, problem=replace(p.example.problem, id=f"z{p.id}")))
+        for p in run.problems
+    ]
+    both = replace(run, problems=(*run.problems, *twins))
+    alone = await train(run, tmp_path / "alone", WordStates)
+    report = await train(both, tmp_path / "both", WordStates)
+    assert report["problems"] == alone["problems"]
+    assert report["solutions"]["train"] == alone["solutions"]["train"]
+
+
 async def test_features_are_read_once_and_reading_goes_on(sampled: Path, tmp_path: Path) -> None:
     run = read_graded(sampled / "plays")
     opened: list[WordStates] = []

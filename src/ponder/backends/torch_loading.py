@@ -19,8 +19,8 @@ def load(
 ) -> tuple[Any, Path]:
     """A folder or a model of the Hugging Face hub with what the readout needs, and its folder.
 
-    Remote code is never run. Raises UsageError for a precision that there is not, VerifierError
-    where the model cannot be loaded, MissingExtraError without torch or transformers.
+    Remote code is never run. Raises UsageError for a precision or a GPU that there is not,
+    VerifierError where the model cannot be loaded, MissingExtraError without torch or transformers.
     """
     if dtype is not None and dtype not in PRECISIONS:
         raise UsageError(f"`dtype` must be one of {', '.join(PRECISIONS)}, got {dtype!r}")
@@ -30,6 +30,8 @@ def load(
         from transformers.utils.hub import cached_file
     except ModuleNotFoundError as error:
         raise MissingExtraError("torch or transformers", "verifiers") from error
+    if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"torch finds no GPU for `device` = {device}: leave it out, or use cpu")
     try:
         config = transformers.AutoConfig.from_pretrained(model, trust_remote_code=False)
         loaded, told = getattr(transformers, auto_class(readout, config)).from_pretrained(

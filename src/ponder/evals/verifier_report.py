@@ -62,6 +62,10 @@ async def judge(
     if targets.steps:
         used = used or _threshold(scorer.verifier.info, (), threshold)
         rated = [step for step in targets.steps if step.rating is not None]
+        if not rated:
+            raise UsageError(
+                f"none of the {len(targets.steps)} steps has a `rating`: leave the file out"
+            )
         scored, own = await judge_steps(scorer, rated)
         pace = pace.after(own)
         steps = step_result(scored, used["value"], len(targets.steps) - len(rated))

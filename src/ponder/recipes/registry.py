@@ -6,7 +6,9 @@ import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from ponder.backends.models import cache_folder
 from ponder.engines.base import Engine
@@ -115,12 +117,25 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
             f"unknown verifier {name!r}: use one of {_names(VERIFIERS)}, mix or module:function"
         )
     knobs_of = [field for field in fields(kind) if field.init]
-    checked = _known_knobs(name, knobs, {field.name for field in knobs_of})
+    known = _known_knobs(name, knobs, {field.name for field in knobs_of})
     for field in knobs_of:
         if field.name not in knobs and field.default is field.default_factory is MISSING:
             raise UsageError(f"{name} needs the knob {field.name!r}")
-    verifier: Verifier = kind(**checked)
+    types = get_type_hints(kind)
+    verifier: Verifier = kind(**{k: _of_type(name, k, v, types[k]) for k, v in known.items()})
     return verifier
+
+
+def _of_type(owner: str, knob: str, value: object, wanted: Any) -> Any:
+    """The value as the knob's type; a choice among words is checked by the verifier itself."""
+    try:
+        return TypeAdapter(wanted).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if any(details["type"] == "literal_error" for details in error.errors()):
+            return value
+        reason = first["msg"].removeprefix("Input ").partition(",")[0]
+        raise UsageError(f"{owner}: the knob {knob!r} {reason}, got {value!r}") from None
 
 
 def _part_of_mix(name: str, value: object) -> tuple[Verifier, float]:

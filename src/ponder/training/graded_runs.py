@@ -114,13 +114,13 @@ def _right(folder: Path, trace: Trace, candidate: Candidate, grades: Grades) -> 
 
 
 def distinct(problems: Sequence[GradedProblem]) -> list[tuple[int, ...]]:
-    """Of each problem, its candidates that count, each text of an id once over all problems."""
+    """Of each problem, its candidates that count, each text of a question once over all."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     chosen = []
     for problem in problems:
         tree, own = problem.steps, []
         for number in problem.counted:
-            key = (problem.id, tree.paths[tree.ways[number][-1]])
+            key = (problem.example.problem.question, tree.paths[tree.ways[number][-1]])
             if key not in seen:
                 seen.add(key)
                 own.append(number)

@@ -68,8 +68,8 @@ def read_labels(
     """The labels of both formats, by problem id and step; hard ones are 0 or 1.
 
     A line of TRL's format belongs to the problems with its prompt as their question. Where lines
-    tell of the same step, the last one holds. Raises UsageError, naming the line, for anything
-    else.
+    tell of the same step, the last one holds; empty lines are passed over. Raises UsageError,
+    naming the line, for anything else, and for a file that tells of none of the problems' steps.
     """
     ids: dict[str, list[str]] = {}
     for problem in problems:
@@ -80,15 +80,24 @@ def read_labels(
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read labels from {file}: {error}") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             names, steps, values = _read_row(json.loads(line), ids)
         except (ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{file}, line {number}: not step labels; `ponder label RUN -o {file}` writes them"
+                f"{file}, line {number}: not step labels, which `ponder label RUN -o FILE` writes"
             ) from None
         for name in names:
             for depth, value in enumerate(values, 1):
                 labels[name, steps[:depth]] = float(value > 0) if hard else value
+    if not any(
+        (problem.id, path) in labels for problem in problems for path in problem.steps.paths
+    ):
+        raise UsageError(
+            f"{file} has no label of these runs' steps: give the file that `ponder label` made "
+            "from these samples"
+        )
     return labels
 
 

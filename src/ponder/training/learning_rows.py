@@ -21,7 +21,7 @@ class ReadProblem:
 
     problem: GradedProblem
     number: int
-    """The same for problems of the same id."""
+    """The same for problems that ask the same question."""
     features: Matrix
     """[steps, features], NaN for a step that could not be read."""
     distinct: tuple[int, ...]

@@ -133,15 +133,22 @@ class Training:
         )
 
     def _parts(self) -> tuple[Parts, list[str]]:
-        """The problems with their features by part, and the id behind each problem's number."""
+        """The problems with their features by part, and the id behind each problem's number.
+
+        One question under several ids is one problem: all of it is in one part.
+        """
         problems = [problem for run in self.runs for problem in run.problems]
-        names = list(dict.fromkeys(problem.id for problem in problems))
+        first: dict[str, str] = {}
+        for name, question in sorted((p.id, p.example.problem.question) for p in problems):
+            first.setdefault(question, name)
+        ids = [first[problem.example.problem.question] for problem in problems]
+        names = list(dict.fromkeys(ids))
         numbers = {name: number for number, name in enumerate(names)}
         parts: Parts = {part: [] for part in PARTS}
-        for problem, own in zip(problems, distinct(problems), strict=True):
+        for problem, own, name in zip(problems, distinct(problems), ids, strict=True):
             features = self._files.load(problem, self.base.layers, self.settings.features)
-            read = ReadProblem(problem, numbers[problem.id], features, own)
-            parts[part_of(problem.id, self.settings.seed)].append(read)
+            read = ReadProblem(problem, numbers[name], features, own)
+            parts[part_of(name, self.settings.seed)].append(read)
         return parts, names
 
     def _rows(self, parts: Parts) -> Learnable:

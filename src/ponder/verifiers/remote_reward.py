@@ -20,8 +20,8 @@ from ponder.verifiers.remote_labels import Label, LabelReader
 from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family
-from ponder.verifiers.reward_formats import RewardFormat
-from ponder.verifiers.reward_opening import open_tokenizer
+from ponder.verifiers.reward_formats import RewardFormat, text_of
+from ponder.verifiers.reward_opening import open_tokenizer, pad_id
 from ponder.verifiers.reward_scores import START, score_at
 
 Mode = Literal["labels", "classify", "pooling"]
@@ -111,12 +111,13 @@ class RewardServer:
         await self._connection.aclose()
 
     def _open(self) -> _Parts:
-        tokenizer = open_tokenizer(self.tokenizer or self.model)
-        written = RewardFormat(self._family, tokenizer)
+        named = self.tokenizer or self.model
+        tokenizer = open_tokenizer(named)
+        written = RewardFormat(self._family, tokenizer, pad_id(named, self._family))
         together = self.mode == "pooling"
         ask: Callable[[Run], Awaitable[RemoteAnswer]]
         if self.mode == "labels":
-            one, other = (Label(at, str(tokenizer.decode([at]))) for at in written.label_ids())
+            one, other = (Label(at, text_of(tokenizer, at)) for at in written.label_ids())
             ask = _LabelAsking(LabelReader(self._connection, self.model, (one, other)))
         else:
             reader = ClassReader(self._connection, self.model)

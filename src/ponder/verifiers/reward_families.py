@@ -106,7 +106,10 @@ def _merged(base: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, An
     merged = dict(base)
     for key, value in content.items():
         known = merged.get(key)
-        merged[key] = {**known, **value} if isinstance(known, dict) and known else value
+        if isinstance(known, dict) and isinstance(value, dict):
+            merged[key] = {**known, **value}
+        else:
+            merged[key] = value
     return merged
 
 

@@ -200,3 +200,13 @@ class RewardFormat:
 def _encodable(text: str) -> str:
     """The text with halves of surrogate pairs, which no tokenizer takes, as question marks."""
     return text.encode(errors="replace").decode()
+
+
+def text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """A token as it stands after other text: alone, some tokenizers take its blank off."""
+    before = tokenizer.encode("a", add_special_tokens=False)
+    alone, after = (
+        str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        for ids in (before, [*before, token])
+    )
+    return after.removeprefix(alone)

@@ -46,7 +46,7 @@ class Settings(Protocol):
 def open_parts(settings: Settings, family: Family) -> RewardParts:
     """Load tokenizer and weights; takes seconds to minutes. Raises VerifierError."""
     tokenizer = open_tokenizer(settings.model)
-    written = RewardFormat(family, tokenizer, _pad_id(settings.model, family))
+    written = RewardFormat(family, tokenizer, pad_id(settings.model, family))
     bound_memory(settings.device, settings.memory_share)
     trees = TorchTrees.open(
         settings.model, _readout(family, written), device=settings.device, dtype=settings.dtype
@@ -81,7 +81,7 @@ def open_tokenizer(model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _pad_id(model: str, family: Family) -> int | None:
+def pad_id(model: str, family: Family) -> int | None:
     """What a sequence classifier takes for padding at a text's end, even where the text has it."""
     if family.scores == "steps":
         return None
