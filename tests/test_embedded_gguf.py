@@ -178,7 +178,9 @@ def test_a_type_that_cannot_be_taken_apart_is_one_clear_line(
 
 
 def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.gguf is neither a \.gguf file nor a folder"):
+    with pytest.raises(
+        UsageError, match=r"nowhere\.gguf does not exist: name a \.gguf file or a folder"
+    ):
         find_model(tmp_path / "nowhere.gguf", silent)
     (tmp_path / "openvino_model.xml").touch()
     with pytest.raises(EngineError, match=r"but no openvino_model\.bin"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from ponder.errors import MissingExtraError, PonderError, UsageError, VerifierError
-from ponder.types import Prefix, Problem, ScoreFailure, Step
+from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
 from ponder.verifiers.head_base import HeadBase, find_base
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.openvino_base import OpenVinoBase
@@ -192,11 +193,34 @@ async def test_precision_is_the_heads_own_and_another_one_warns(tiny: Path, tmp_
     assert find_base(tiny, dtype="float16", trained="bf16").computed == "f16"
 
 
-async def test_a_head_no_better_than_chance_warns_once(tiny: Path, tmp_path: Path) -> None:
-    chance = FIGURES.model_copy(update={"better_than_chance": False})
+@pytest.mark.parametrize(
+    ("figure", "where"),
+    [
+        ("better_than_chance", "on its held-out problems"),
+        ("better_within_problems", "among the samples of a held-out problem"),
+    ],
+)
+async def test_a_head_no_better_than_chance_warns_once(
+    tiny: Path, tmp_path: Path, figure: str, where: str
+) -> None:
+    chance = FIGURES.model_copy(update={figure: False})
     told = await warned(served(find_base(tiny), tmp_path, training=chance))
-    assert "no better than chance" in told
+    assert f"no better than chance {where}" in told
     assert "\n" not in told
+
+
+async def test_a_base_model_that_has_moved_is_named(tiny: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(tiny, old)
+    await served(find_base(old), tmp_path / "head").aclose()
+    old.rename(new)
+    prefix = Prefix.root(PROBLEM).grow(Step("yes"))
+    with pytest.raises(UsageError, match=f"no longer at {old}: name where it is by `model`"):
+        await ValueHeadVerifier(tmp_path / "head").score(PROBLEM, [prefix])
+    moved = ValueHeadVerifier(tmp_path / "head", model=new)
+    [score] = await moved.score(PROBLEM, [prefix])
+    assert isinstance(score, StepScores)
+    await moved.aclose()
 
 
 def test_the_command_line_prints_a_warning_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +241,7 @@ def test_what_is_named_decides_the_path(tiny: Path, tmp_path: Path) -> None:
     assert isinstance(find_base(tiny), TransformersBase)
     with pytest.raises(UsageError, match="neither"):
         find_base(tmp_path)
-    with pytest.raises(UsageError, match="neither"):
+    with pytest.raises(UsageError, match="does not exist"):
         find_base("heads/none.gguf")
     (tmp_path / "config.json").write_text("{}")
     for name in ("model.xml", "model.bin", "tokenizer.xml", "detokenizer.xml"):

@@ -160,6 +160,9 @@ async def test_a_head_learns_what_tells_right_from_wrong(sampled: Path, tmp_path
     assert f"AUC of solutions    {held_out['solutions']['auc']['value']:.3f}" in told
     assert "weighted minus majority at 12" in told
     assert "no better than chance" not in told
+    assert head.config.training.better_within_problems
+    held_out["better_within_problems"] = False
+    assert any("it cannot choose" in line for line in training_lines(report))
     assert head.config.labels == "outcome"
 
 

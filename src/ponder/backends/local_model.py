@@ -43,6 +43,11 @@ def find_model(model: str | Path | None, announce: Callable[[str], None]) -> Loc
         return _folder(path)
     if path.is_file() and path.suffix == ".gguf":
         return _gguf(path, announce)
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist: name a .gguf file or a folder with openvino_model.xml, or "
+            "leave the model out for the default one"
+        )
     raise UsageError(
         f"{path} is neither a .gguf file nor a folder with openvino_model.xml: "
         "name one, or leave the model out for the default one"

@@ -35,6 +35,11 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
         yield from _selection(run, selection)
     if not held_out["better_than_chance"]:
         yield "This head is no better than chance: the interval of its AUC holds 0.5."
+    elif held_out["better_within_problems"] is False:
+        yield (
+            "Among the samples of a problem this head is no better than chance, though it tells "
+            "hard problems from easy ones: it cannot choose."
+        )
     yield f"saved in {report['head']}"
 
 

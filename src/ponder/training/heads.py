@@ -98,6 +98,7 @@ def with_figures(head: ValueHead, held_out: HeldOut) -> ValueHead:
         "auc_high": steps["auc"]["ci_high"],
         "brier": steps["brier"],
         "better_than_chance": held_out["better_than_chance"],
+        "better_within_problems": held_out["better_within_problems"],
     }
     training = known.model_copy(update=figures)
     return replace(head, config=head.config.model_copy(update={"training": training}))

@@ -79,6 +79,9 @@ class HeldOut(TypedDict):
     solutions: SolutionFigures
     better_than_chance: bool
     """The interval of the solutions' AUC lies above 0.5."""
+    better_within_problems: bool | None
+    """The interval of the same within problems does: a head that only tells hard problems from
+    easy ones cannot choose. None where no problem ended both ways."""
     selection: dict[str, Selection]
     """By run."""
 
@@ -100,15 +103,16 @@ def judge(
     scores = [_predicted(problem, predict) for problem in problems]
     steps = _judged_steps(problems, scores, labels)
     solutions = _judged_solutions(problems, scores)
-    area = auc_of(solutions, seed)
+    area, within = auc_of(solutions, seed), auc_within(solutions, seed)
     return {
         "problems": len({problem.number for problem in problems}),
         "steps": _figures(steps, base_rate, auc_of(steps, seed)),
         "solutions": {
             **_figures(solutions, base_rate, area),
-            "auc_within": auc_within(solutions, seed),
+            "auc_within": within,
         },
         "better_than_chance": area["ci_low"] is not None and area["ci_low"] > 0.5,
+        "better_within_problems": None if within["ci_low"] is None else within["ci_low"] > 0.5,
         "selection": {
             str(run.folder): _selection(run, problems, scores, seed)
             for run in runs

@@ -83,7 +83,14 @@ def _is_checkpoint(named: str | Path) -> bool:
     path = Path(named).expanduser()
     if path.exists():
         return (path / "config.json").exists() and not (path / "openvino_model.xml").exists()
-    return path.suffix != ".gguf" and _HUB_NAME.fullmatch(str(named)) is not None
+    return not is_missing(named)
+
+
+def is_missing(named: str | Path) -> bool:
+    """Neither something on this machine nor what may be a name on the hub."""
+    path = Path(named).expanduser()
+    may_be_hub = path.suffix != ".gguf" and _HUB_NAME.fullmatch(str(named)) is not None
+    return not path.exists() and not may_be_hub
 
 
 def _refuse(kind: str, named: object, **knobs: object) -> None:

@@ -61,6 +61,8 @@ class TrainingFigures(_Described):
     brier: float | None = None
     better_than_chance: bool | None = None
     """The interval of the solutions' AUC lies above 0.5; None before it was judged."""
+    better_within_problems: bool | None = None
+    """The same of choosing among the samples of a problem; None where it was not told."""
     seed: int
     data: str
     """Where the samples are from, for a person."""

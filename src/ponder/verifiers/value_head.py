@@ -15,7 +15,7 @@ from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
-from ponder.verifiers.head_base import HeadBase, find_base
+from ponder.verifiers.head_base import HeadBase, find_base, is_missing
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.head_file import ValueHead, step_features
 from ponder.verifiers.opening import OpenedOnce
@@ -110,6 +110,10 @@ class ValueHeadVerifier:
         return StepScores(tuple(self._head.predict(features).tolist()), states.tokens)
 
     def _find(self, named: str | Path | None) -> HeadBase:
+        if self.model is None and named is not None and is_missing(named):
+            raise UsageError(
+                f"the head's base model is no longer at {named}: name where it is by `model`"
+            )
         return find_base(
             named,
             device=self.device,
@@ -165,11 +169,16 @@ def _head_folder(named: str | Path | None) -> Path:
 
 def _warn_of_chance(config: HeadConfig) -> None:
     if config.training.better_than_chance is False:
-        warnings.warn(
-            f"the head of {config.base.name} was no better than chance on its held-out problems: "
-            "train it on more problems, or choose by majority",
-            stacklevel=2,
-        )
+        where = "on its held-out problems"
+    elif config.training.better_within_problems is False:
+        where = "among the samples of a held-out problem"
+    else:
+        return
+    warnings.warn(
+        f"the head of {config.base.name} was no better than chance {where}: train it on more "
+        "problems, or choose by majority",
+        stacklevel=2,
+    )
 
 
 def _warn_of_differences(config: HeadConfig, base: HeadBase) -> None:
