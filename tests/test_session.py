@@ -301,6 +301,22 @@ async def test_untold_tokens_use_up_their_whole_grant() -> None:
     assert len(samples) == 3
 
 
+async def test_a_budget_of_all_tokens_pays_for_the_verifier() -> None:
+    """What scoring a depth cost counts before everything deeper."""
+
+    async def solved(tokens: int) -> Trace:
+        options = SessionOptions(budget=Budget(total_tokens=600))
+        world = World(verifiers=(ScriptedVerifier(judged, tokens=tokens),), options=options)
+        return await world.solve(BeamSearch(8, sampling=Sampling(separator="\n\n")))
+
+    free, dear = await solved(0), await solved(100)
+    assert free.spent.verifier == 0
+    assert dear.stopped == "budget"
+    assert dear.spent.verifier == 100 * len({node.text for node in dear.nodes if not node.parent})
+    assert max(len(node.path) for node in dear.nodes) == 1
+    assert max(len(node.path) for node in free.nodes) > 1
+
+
 async def test_the_deadline_refuses_and_the_trace_says_so() -> None:
     now = [0.0]
     options = SessionOptions(budget=Budget(seconds=10), clock=lambda: now[0])
