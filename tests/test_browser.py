@@ -79,8 +79,9 @@ class Visit:
         assert self.requests == [self.file.as_uri()], "the page loads nothing but itself"
 
 
-def shown(visit: Visit) -> list[str]:
-    return visit.page.locator(".problem .number").all_inner_texts()
+def expect_shown(visit: Visit, numbers: list[str]) -> None:
+    """These problems are listed, as soon as the page has drawn them."""
+    expect(visit.page.locator(".problem .number")).to_have_text(numbers)
 
 
 def test_page_opens_with_its_figures_and_draws_a_problem_when_it_is_opened(
@@ -123,7 +124,7 @@ def test_filter_by_words_outcome_and_method(browser: Browser, tmp_path: Path) ->
     page = visit.page
     page.locator("#words").fill("train LEAVES")
     expect(page.locator("#count")).to_have_text("3 of 12 problems")
-    assert shown(visit) == ["2", "6", "10"]
+    expect_shown(visit, ["2", "6", "10"])
     page.locator("#words").fill("")
     for method, run in enumerate(runs[:2]):
         page.locator("#method").select_option(str(method))
@@ -136,7 +137,7 @@ def test_filter_by_words_outcome_and_method(browser: Browser, tmp_path: Path) ->
             ]
             assert 0 < len(wanted) < 12
             expect(page.locator("#count")).to_have_text(f"{len(wanted)} of 12 problems")
-            assert shown(visit) == wanted
+            expect_shown(visit, wanted)
     page.locator("#outcome").select_option("all")
     expect(page.locator("#count")).to_have_text("12 problems")
     visit.close()
