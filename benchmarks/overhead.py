@@ -145,8 +145,7 @@ def section(results: Results) -> Iterator[str]:
     yield (
         f"Goals: at most {GOAL_RATIO:g} items a node; from n = {WIDTHS[0]} to n = {WIDTHS[-1]} "
         f"the time of a node grows by at most {GOAL_GROWTH:g} times. A run ends with the commit "
-        "of its last trace, which waits up to 0.1 s for others to share its transaction: with few "
-        "nodes that wait is all there is, so processor time stands beside it."
+        "of its last trace. Few nodes also carry what a run and a problem cost once."
     )
     yield ""
     yield from table(

@@ -56,6 +56,16 @@ async def test_a_run_solves_every_problem(tmp_path: Path) -> None:
         assert [trace.problem_id for trace in store.traces()] == [f"p{i:03}" for i in range(7)]
 
 
+async def test_the_last_problems_trace_waits_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponder.store.writer.SECONDS_PER_TRANSACTION", 3600.0)
+    with opened(tmp_path, 7) as store:
+        async with asyncio.timeout(60):
+            await solved(World(1), RepeatedSampling(n=3), store)
+        assert len(store.finished()) == 7
+
+
 async def test_problems_are_opened_only_while_slots_are_free(tmp_path: Path) -> None:
     drawn_of: Counter[str] = Counter()
     most = 0

@@ -125,6 +125,7 @@ async def run(
     A `gate` is asked before each. Setting `stop` opens no further problem and lets the open ones
     end. Raises the first error that is not a recorded failure; what was finished before is kept.
     """
+    solving: set[int] = set()  # ranks of the problems without a trace
     async with unwrapped(), asyncio.TaskGroup() as group:
         for rank, job in enumerate(jobs):
             await job.store.recall(job.problem.id)
@@ -133,15 +134,17 @@ async def run(
                 await gate.admitted(job)
             if stop is not None and stop.is_set():
                 return
-            task = group.create_task(_finish(job, slots, rank, gate))
+            solving.add(rank)
+            task = group.create_task(_finish(job, slots, rank, solving, gate))
             await slots.asked(rank, task)
 
 
-async def _finish(job: Job, slots: Slots, rank: int, gate: Gate | None) -> None:
+async def _finish(job: Job, slots: Slots, rank: int, solving: set[int], gate: Gate | None) -> None:
     trace = await solve(
         job.problem, job.method, job.store.log, slots, rank=rank, observer=job.observer
     )
-    await job.store.finish(trace)
+    solving.discard(rank)
+    await job.store.finish(trace, last=lambda: not solving)
     if job.observer is not None:
         job.observer.on_problem_done(job.problem.id, trace)
     if gate is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,15 +88,16 @@ class RunStore(RunReader):
         if not self._log.at_hand(problem_id):
             await asyncio.to_thread(self._log.load, problem_id)
 
-    async def finish(self, trace: Trace) -> None:
+    async def finish(self, trace: Trace, *, last: Callable[[], bool] = lambda: False) -> None:
         """Keep a problem's trace; returns once it is committed, with all that was put before.
 
-        A trace of the same problem is replaced. Raises StoreError if it cannot be kept.
+        A trace of the same problem is replaced. `last` says that no other is on its way: the
+        transaction then waits for none to share it. Raises StoreError if it cannot be kept.
         """
         appended = self._log.appended(trace.problem_id)
         row = await asyncio.to_thread(_trace_row, trace)
         sql = "INSERT OR REPLACE INTO traces (problem_id, digest, record) VALUES (?, ?, ?)"
-        await self._writer.commit(sql, row)
+        await self._writer.commit(sql, row, hurry=last())
         self._log.forget(trace.problem_id, appended)
 
     def add_examples(self, examples: Iterable[Example]) -> None:

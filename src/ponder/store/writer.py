@@ -35,9 +35,9 @@ class Write(NamedTuple):
 class Writer:
     """Owns the writing connection and commits what is submitted, in order.
 
-    A transaction closes at 200 records or 100 ms after its first. The first error, a full disk
-    for instance, ends the writing: all that was not committed is reported lost, and every later
-    call raises StoreError with the same line.
+    A transaction closes at 200 records, 100 ms after its first, or at a write in a hurry. The first
+    error, a full disk for instance, ends the writing: all that was not committed is reported lost,
+    and every later call raises StoreError with the same line.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -69,14 +69,14 @@ class Writer:
             if len(self._queue) == 1 or self._due:
                 self._gate.notify()
 
-    async def commit(self, sql: str, row: tuple[Storable, ...]) -> None:
+    async def commit(self, sql: str, row: tuple[Storable, ...], *, hurry: bool = False) -> None:
         """Submit a statement and wait, without blocking the event loop, until it is committed.
 
         Raises StoreError if it is lost.
         """
         loop = asyncio.get_running_loop()
         committed: asyncio.Future[None] = loop.create_future()
-        self.submit(Write(sql, [row], done=partial(_report, loop, committed)))
+        self.submit(Write(sql, [row], done=partial(_report, loop, committed), hurry=hurry))
         await committed
 
     def flush(self) -> None:
