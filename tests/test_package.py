@@ -12,7 +12,12 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from importlib.metadata import (
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    version,
+)
 from pathlib import Path
 
 import pytest
@@ -215,3 +220,9 @@ def test_the_run_time_environment_stays_under_700_mb() -> None:
     total = sum(sizes.values()) / 1e6
     assert sizes["openvino"], "openvino is not installed: make setup"
     assert total < 700, f"{total:.0f} MB, largest: {sorted(sizes, key=sizes.__getitem__)[-5:]}"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "ponder", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"ponder {version('ponder')}\n"

@@ -54,6 +54,8 @@ def test_a_trained_head_serves_what_it_was_trained_on(
     assert ponder("import", "pool", pool(tmp_path), "-o", run) == 0
     capsys.readouterr()
     words = ["train-verifier", run, "-o", folder, "--model", default_model(), "--json"]
+    assert ponder(*words, "--layers", "6,-25") == 2
+    assert "layers 6, -25 two are the same" in capsys.readouterr().err
     assert ponder(*words, "--layers", "6,12") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["layers"] == [6, 12]

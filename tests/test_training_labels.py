@@ -267,6 +267,7 @@ def test_bad_words_are_one_line(
         "imported pool": ["label", tmp_path / "imported", "-o", tmp_path / "l"],
         "is no run": ["label", tmp_path / "nothing", "-o", tmp_path / "l"],
         "give `-o DIR`": ["train-verifier", run],
+        "is a file": ["train-verifier", run, "-o", pool],
         "got 'twenty'": ["train-verifier", run, "-o", tmp_path / "h", "--layers", "twenty"],
         "got 'no-such'": ["train-verifier", run, "-o", tmp_path / "h", "--labels", "no-such"],
         "give `--labels FILE`": ["train-verifier", run, "-o", tmp_path / "h", "--hard"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated
 
@@ -28,7 +29,7 @@ from ponder.cli.run import run
 from ponder.cli.score import score
 from ponder.cli.show import show
 from ponder.cli.solve import solve
-from ponder.cli.terminal import errors
+from ponder.cli.terminal import errors, output
 from ponder.cli.train_verifier import train_verifier
 from ponder.errors import PonderError, UsageError
 
@@ -57,9 +58,19 @@ app.command()(merge)
 app.command()(doctor)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        output().print(f"ponder {version('ponder')}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
+    told: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Make small language models think longer."""
 

@@ -82,6 +82,8 @@ def train_verifier(
     """
     if folder is None:
         raise UsageError("no folder for the head: give `-o DIR`")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give `-o` a folder")
     chosen = _layers(layers)
     with working("reading"):
         graded = [read_graded(run) for run in runs]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure
 from ponder.verifiers.head_base import find_base
 from ponder.verifiers.head_config import BaseOf, Precision, Prompt
@@ -60,12 +61,15 @@ def base_model(
 
     `device`, `dtype` and `threads` are those of `ponder.verifiers.head_base.find_base`. `layers`
     are counted from 1, or from the end with -1; None is one at DEPTH. Takes seconds and blocks.
-    Raises UsageError for a model or layer that is not there, EngineError or VerifierError for a
-    model whose states cannot be read.
+    Raises UsageError for a model or layer that is not there, or a layer named twice, EngineError or
+    VerifierError for a model whose states cannot be read.
     """
     base = find_base(model, device=device, dtype=dtype, threads=threads, announce=announce)
     if layers is None:
         (depth,) = base.layers((-1,))
         layers = (round(DEPTH * depth),)
     chosen = base.layers(layers)
+    if len(set(chosen)) < len(chosen):
+        told = ", ".join(map(str, layers))
+        raise UsageError(f"of the layers {told} two are the same one: name each once")
     return BaseModel(base.of, base.engine, base.computed, chosen, partial(base.open, prompt=prompt))
