@@ -425,6 +425,41 @@ def test_an_exported_search_tells_what_it_cost(
     assert "bare-beam_search does not tell generations" in capsys.readouterr().err
 
 
+def test_a_pool_of_ids_alone_comes_back_with_its_data_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = {"problem": "2 + 3?", "answer": "5", "level": 2, "source": "a book"}
+    data = lines(tmp_path / "data.jsonl", question)
+    words = ["--engine", "scripted", "--model", "tests.playing:reasons", "--dataset", data]
+    assert ponder("run", *words, "--n", 4, "-o", tmp_path / "run") == 0
+    whole, bare = tmp_path / "whole.jsonl", tmp_path / "bare.jsonl"
+    assert ponder("export", "pool", tmp_path / "run", "-o", whole) == 0
+    assert ponder("export", "pool", tmp_path / "run", "--no-problems", "-o", bare) == 0
+    ((row,), (kept,)) = values(whole), values(bare)
+    assert kept == {key: row[key] for key in ("id", "exchangeable", "spent", "candidates")} | {
+        "answer": None
+    }
+    again = tmp_path / "again"
+    assert ponder("import", "pool", bare, "--dataset", data, "-o", again) == 0
+    assert ponder("export", "pool", again, "-o", whole) == 0
+    (back,) = values(whole)
+    assert back == {key: value for key, value in row.items() if key != "source"}
+
+    other = lines(tmp_path / "other.jsonl", {"problem": "3 + 3?", "answer": "6"})
+    asked = {"problem": "3 + 3?", "answer": "6", "id": row["id"]}
+    same_id = lines(tmp_path / "same-id.jsonl", asked)
+    with_question = lines(tmp_path / "asked.jsonl", {**kept, "problem": "2 + 3?"})
+    capsys.readouterr()
+    for pool, dataset, says in (
+        (bare, other, f"has no problem with the id '{row['id']}'"),
+        (with_question, same_id, "is another one: '3 + 3?', not '2 + 3?'"),
+    ):
+        assert ponder("import", "pool", pool, "--dataset", dataset, "-o", tmp_path / "no") == 2
+        assert says in capsys.readouterr().err
+    assert ponder("export", "sal", tmp_path / "run", "--no-problems") == 2
+    assert "--no-problems" in capsys.readouterr().err
+
+
 def test_the_public_pool_goes_through_sal_and_parquet(
     test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

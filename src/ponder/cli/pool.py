@@ -14,7 +14,6 @@ from ponder.errors import UsageError
 from ponder.evals.exchange.exports import ExportFormat, default_name, export_rows
 from ponder.evals.exchange.files import check_writable, write_rows
 from ponder.evals.exchange.hub import push
-from ponder.evals.exchange.remainder import Json
 from ponder.evals.exchange.sources import Choices, Format, Source, read_source
 from ponder.evals.pool_runs import keep_source
 
@@ -40,6 +39,10 @@ def import_(
         str | None,
         typer.Option(help="Of several, whose: lm-eval's filter or Inspect's scorer."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Whose problems they are: tells, by id, what rows leave out of them."),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Of the hub's: branch, tag, commit.")] = None,
     config: Annotated[str | None, typer.Option(help="Of the hub's, where it has several.")] = None,
     split: Annotated[str | None, typer.Option(help="Of the hub's, where it has several.")] = None,
@@ -52,7 +55,7 @@ def import_(
     if folder is None:
         raise UsageError("no run directory: give `-o RUN`")
     with working("reading answers"):
-        choices = Choices(approach, grades, revision, config, split)
+        choices = Choices(approach, grades, revision, config, split, dataset)
         count = asyncio.run(_keep(read_source(format, source, choices), folder, answer))
     if as_json:
         print_json({"problems": count, "run": str(folder)})
@@ -76,6 +79,9 @@ def export(
         typer.Option("-o", help="The suffix is the format; by default a .jsonl file in RUN."),
     ] = None,
     score: Annotated[str | None, typer.Option(help="The scores to rank by.")] = None,
+    problems: Annotated[
+        bool, typer.Option(help="Questions and references, or in a pool ids alone.")
+    ] = True,
     hub: Annotated[
         str | None, typer.Option(help="Push to this data set, ORG/NAME, instead of a file.")
     ] = None,
@@ -91,22 +97,18 @@ def export(
     """
     if hub is not None and file is not None:
         raise UsageError("give `-o FILE` or `--hub ORG/NAME`, not both")
+    if format == "sal" and not problems:
+        raise UsageError("sal's rows have questions: leave --no-problems out, or export a pool")
     if hub is not None:
-        rows = export_rows(run, format, score)
+        rows = export_rows(run, format, score, problems=problems)
         target = push(rows, hub, revision=revision, private=private)
     else:
-        rows, target = _write(run, format, file or run / default_name(run, format), score)
+        target = str(file or run / default_name(run, format))
+        check_writable(Path(target))
+        with working("writing"):
+            rows = export_rows(run, format, score, problems=problems)
+            write_rows(Path(target), rows)
     if as_json:
         print_json({"problems": len(rows), format: target})
     else:
         output().print(f"{len(rows)} problems into {target}", markup=False, soft_wrap=True)
-
-
-def _write(
-    run: Path, format: ExportFormat, file: Path, score: str | None
-) -> tuple[list[Json], str]:
-    check_writable(file)
-    with working("writing"):
-        rows = export_rows(run, format, score)
-        write_rows(file, rows)
-    return rows, str(file)

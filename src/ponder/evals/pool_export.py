@@ -29,7 +29,7 @@ def export_problem(
     row: dict[str, Any] = {"id": example.problem.id, "answer": example.reference}
     optional = {
         "problem": example.problem.question,
-        "level": _number(example.level),
+        "level": level_value(example.level),
         "subject": example.subject,
         "choices": list(example.problem.choices),
     }
@@ -59,7 +59,8 @@ def _kept(example: Example, trace: Trace) -> list[dict[str, Any]]:
     return [{} for _ in trace.candidates]
 
 
-def _number(level: str | None) -> str | int | None:
+def level_value(level: str | None) -> str | int | None:
+    """A level as a pool tells it: a number where it is one."""
     return int(level) if level is not None and level.isdecimal() else level
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+from ponder.evals.exchange.by_id import without_problem
 from ponder.evals.exchange.remainder import Json
 from ponder.evals.exchange.sal_export import sal_row
 from ponder.evals.outcomes import ranking_name
@@ -32,8 +33,12 @@ class Ranking(NamedTuple):
     aggregation: Aggregation
 
 
-def export_rows(folder: Path, format: ExportFormat, score: str | None = None) -> list[Json]:
+def export_rows(
+    folder: Path, format: ExportFormat, score: str | None = None, *, problems: bool = True
+) -> list[Json]:
     """The finished problems of a run as rows of the format.
+
+    Without `problems` a pool has their ids alone: no question, reference or other column.
 
     `score` names the scores that become the ranking score; by default the run's own. Raises
     UsageError for scores that no candidate has, or when several are there and none is named.
@@ -42,7 +47,7 @@ def export_rows(folder: Path, format: ExportFormat, score: str | None = None) ->
         ranking = _ranking(run, score, needed=format == "sal")
         pairs = _problems(run, ranking)
         if format == "pool":
-            return [problem.row() for problem, _ in pairs]
+            return [(one if problems else without_problem(one)).row() for one, _ in pairs]
         return [
             sal_row(
                 problem,

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple, cast, get_args
 from ponder.answers.choice import ChoiceAnswers
 from ponder.answers.registry import DEFAULT
 from ponder.errors import UsageError
+from ponder.evals.datasets import load
+from ponder.evals.exchange.by_id import with_problems
 from ponder.evals.exchange.hub import HubSet, is_hub_name, pull
 from ponder.evals.exchange.inspect_logs import inspect_pool, inspect_rows
 from ponder.evals.exchange.lm_eval import lm_eval_pool, task_of
@@ -36,6 +38,8 @@ class Choices:
     """Of a data set of the hub; None: the default or only one."""
     split: str | None = None
     """Of a data set of the hub; None: the only one."""
+    dataset: str | None = None
+    """Whose problems they are: tells what rows leave out of them."""
 
 
 class Source(NamedTuple):
@@ -66,11 +70,14 @@ def read_source(format: Format, where: str | Path, choices: Choices = Choices())
     """The candidates in a file, or in a data set of the hub ("ORG/NAME").
 
     Raises UsageError in one line that names the file, the line and the mend for what cannot be
-    used, and for an id that stands in two lines.
+    used, for an id that stands in two lines, and for one that the data set does not have.
     """
     read = _read(format, where, choices)
     pool, told = _READERS[format](read.rows, read.name, choices)
     problems = pool_of(str(where), pool)
+    if choices.dataset is not None:
+        problems = with_problems(problems, load(choices.dataset), choices.dataset)
+        told = {**told, "problems": choices.dataset}
     named = {} if format == "pool" else {"format": format}
     study = {"strategy": "pool", "dataset": read.name, **read.content, **named, **told}
     return Source(problems, study, {"pool": read.name})
