@@ -14,7 +14,7 @@ from ponder.evals.measure import measure
 from ponder.evals.outcomes import is_exchangeable
 from ponder.runner import Job, Method, replay, run
 from ponder.session import ProblemSession, SessionOptions, Slots
-from ponder.store.base import CallKey, CallRecord
+from ponder.store.base import CallKey, CallLog, CallRecord
 from ponder.store.log import MemoryCallLog
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
@@ -50,13 +50,13 @@ async def test_exact_stopping_keeps_the_answer_and_draws_less(selector: str, wav
         stopping = RepeatedSampling(n=16, selector=selector, stopping="exact", wave=wave)
         trace = await worlds[1].solve(stopping)
         assert trace.answer == whole.answer
-        assert trace.savings.samples == 16 - len(trace.nodes)
-        assert (trace.stopped == "settled") is (trace.savings.samples > 0)
+        assert trace.savings.samples == 16 - worlds[1].engine.calls
+        assert (trace.stopped == "settled") is (len(trace.nodes) < 16)
         if wave == 1:
             assert worlds[1].engine.calls == len(trace.nodes)
             assert trace.spent.wasted == 0
         saved += trace.savings.samples
-    assert saved > 12
+    assert saved > (12 if wave else 0)  # eight slots: all but what waited for one was drawn
 
 
 async def test_a_settled_trace_says_so_and_gives_no_curve() -> None:
@@ -128,7 +128,7 @@ async def test_samples_after_the_decision_are_waste() -> None:
     assert len(trace.nodes) == 4  # four of eight: the others can tie, and come later
     assert trace.spent.generated == 4 * 4
     assert trace.spent.wasted == 4 * 4
-    assert trace.savings.samples == 4
+    assert trace.savings.samples == 0
 
 
 async def test_samples_that_are_ended_midway_leave_no_task_and_an_unknown_waste() -> None:
@@ -143,6 +143,7 @@ async def test_samples_that_are_ended_midway_leave_no_task_and_an_unknown_waste(
     before = tasks_left()
     trace = await asyncio.wait_for(world.solve(RepeatedSampling(n=8, stopping="exact")), 10)
     assert trace.spent.wasted is None
+    assert (trace.savings.samples, trace.savings.midway) == (0, 3)
     assert world.engine.running == 0
     assert tasks_left() == before
 
@@ -239,24 +240,33 @@ class Calls(World):
 async def test_equal_prefixes_are_drawn_from_together_and_scored_once(
     strategy: BeamSearch | DiverseVerifierTreeSearch,
 ) -> None:
-    async def solved(share: bool) -> tuple[Trace, Counting, list[int]]:
+    async def solved(share: bool, log: CallLog) -> tuple[Trace, Counting, list[int]]:
         counting = Counting()
         options = SessionOptions(share=share)
-        world = Calls(script=repeats, verifiers=(counting,), slots=64, options=options)
+        world = Calls(script=repeats, verifiers=(counting,), slots=64, options=options, log=log)
         return await world.solve(strategy), counting, world.calls
 
-    trace, once, calls = await solved(share=True)
-    plain, again, more_calls = await solved(share=False)
+    log = MemoryCallLog()
+    trace, once, calls = await solved(share=True, log=MemoryCallLog())
+    plain, again, more_calls = await solved(share=False, log=log)
     assert trace.digest() == plain.digest()
     assert sum(calls) == sum(more_calls) == len(trace.nodes)
     assert len(calls) < len(more_calls)
     assert trace.savings.prefixes > 0 == plain.savings.prefixes
     assert trace.savings.prompts == len(calls) - 1 > 0 == plain.savings.prompts  # one conversation
     assert len(set(once.asked)) == len(once.asked)
-    assert trace.savings.scores >= len(again.asked) - len(once.asked)
-    if strategy.name == "beam_search":  # equal prefixes in one ranking
-        assert len(again.asked) > len(once.asked)
-        assert plain.savings.scores == 0
+    assert trace.savings.scores == len(again.asked) - len(once.asked) > 0 == plain.savings.scores
+    replayed, nobody, nothing = await solved(share=False, log=log)
+    assert replayed.digest() == trace.digest()
+    assert not nobody.asked
+    assert not nothing
+
+
+async def test_samples_that_wait_for_a_slot_alone_share_no_call() -> None:
+    world = Calls(script=repeats, verifiers=(Counting(),), slots=1)
+    trace = await world.solve(BeamSearch(n=16, beam_width=2, sampling=STEPS))
+    assert set(world.calls) == {1}
+    assert trace.savings.prefixes == 0
 
 
 async def test_a_stream_that_is_closed_leaves_the_others_of_its_call_alone() -> None:

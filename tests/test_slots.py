@@ -134,9 +134,17 @@ async def test_a_busy_server_halves_the_limit_which_recovers(
 ) -> None:
     monkeypatch.setattr("ponder.session.slots.QUIET_SECONDS", 0.01)
     slots = Slots(8)
+    assert await slots.acquire(0, 8) == 8
+    for _ in range(8):  # all that runs is refused at once
+        slots.busy()
+    assert slots.limit == 4
+    slots._halved -= 1  # later, while more runs than is allowed now
     slots.busy()
+    assert slots.limit == 4
+    slots.release(4)
     slots.busy()
     assert slots.limit == 2
+    slots.release(4)
     async with asyncio.timeout(5):
         while slots.limit < 8:  # noqa: ASYNC110  there is nothing to be told of
             await asyncio.sleep(0.005)

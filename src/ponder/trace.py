@@ -80,7 +80,10 @@ class Savings:
     """Work that was not done because the answer is the same without it."""
 
     samples: int = 0
-    """Of the strategy's n, not counted: the answer was settled before them."""
+    """Of the strategy's n, never asked for: the answer was settled before them. Those that were
+    under way by then are not among them: see `midway`, and `Spent.wasted`."""
+    midway: int = 0
+    """Samples that were ended before their own end: the answer was settled."""
     scores: int = 0
     """Prefixes not scored again because an equal one was, summed over verifiers."""
     prefixes: int = 0

@@ -49,6 +49,7 @@ def savings(trace: Trace) -> str:
     saved = trace.savings
     counts = {
         "samples not drawn": saved.samples,
+        "samples ended midway": saved.midway,
         "equal prefixes not scored again": saved.scores,
         "samples in the call of an equal prefix": saved.prefixes,
         "prompts not tokenised again": saved.prompts,

@@ -68,7 +68,7 @@ class Drawing:
         self.shared = 0
         """Samples that joined the call of an equal prefix."""
         self.running = 0
-        """Samples that the engine was asked for and has not ended."""
+        """Samples that the engine was asked for and has not ended, or was stopped in."""
         self._conversations: Counter[tuple[Message, ...]] = Counter()
         self._problem = problem
         self._engine = engine
@@ -104,6 +104,11 @@ class Drawing:
     def overdue(self) -> bool:
         """The budget's seconds are over."""
         return self._deadline is not None and self._options.clock() >= self._deadline
+
+    @property
+    def drawn(self) -> int:
+        """Samples that the engine or the log was asked for, whether they count or not."""
+        return len(self.samples) + len(self.uncounted) + self.running
 
     @property
     def repeated(self) -> int:
@@ -173,7 +178,6 @@ class Drawing:
         for draws in calls.values():
             if self._over or all(draw.stream.closed for draw in draws):
                 continue
-            self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
             self._begin_or_wait(draws)
 
     def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -221,6 +225,7 @@ class Drawing:
 
     def _begin(self, draws: Sequence[_Draw]) -> None:
         """Start one call of the engine, which holds a slot for each sample until it has ended."""
+        self.shared += sum(draw.stream is not draws[0].stream for draw in draws)
         waiting = dict(enumerate(draws))
         task = self._spawn(draws, self._generate(waiting))
         # Not in the task itself: one that is cancelled before its first step never runs.

@@ -178,7 +178,8 @@ class ProblemSession:
             stopped=self._stopped(finish),
             n=finish.n,
             savings=Savings(
-                samples=finish.n - len(samples) if finish.settled else 0,
+                samples=finish.n - self._drawing.drawn if finish.settled else 0,
+                midway=self._drawing.running if finish.settled else 0,
                 scores=self._scoring.shared,
                 prefixes=self._drawing.shared,
                 prompts=self._drawing.repeated if self._options.share else 0,

@@ -34,6 +34,8 @@ class Scoring:
         self._log = log
         self._options = options
         self._known: dict[tuple[str, bytes], asyncio.Future[Scores]] = {}
+        self._computed: set[tuple[str, bytes]] = set()
+        """Answered by the verifier, not from the log."""
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[Scores]:
         """The first verifier's scores; every verifier's are kept."""
@@ -56,9 +58,8 @@ class Scoring:
         self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
     ) -> list[Scores]:
         name = info.name
-        unknown = [p for p in prefixes if (name, p.key) not in self._known]
-        distinct = {p.key: p for p in unknown}
-        new = list(distinct.values()) if self._options.share else unknown
+        distinct = {p.key: p for p in prefixes if (name, p.key) not in self._known}
+        new = list(distinct.values()) if self._options.share else self._again(name, prefixes)
         self.shared += len(prefixes) - len(new)
         loop = asyncio.get_running_loop()
         asked = {key: loop.create_future() for key in distinct}
@@ -72,6 +73,13 @@ class Scoring:
                     future.cancel()
         return [await self._known[name, prefix.key] for prefix in prefixes]
 
+    def _again(self, name: str, prefixes: Sequence[Prefix]) -> list[Prefix]:
+        """All that no log has answered: equal ones as often as they come."""
+        known, computed = self._known, self._computed
+        keys = [(name, prefix.key) for prefix in prefixes]
+        pairs = zip(keys, prefixes, strict=True)
+        return [prefix for key, prefix in pairs if key not in known or key in computed]
+
     async def _ask(
         self,
         verifier: Verifier,
@@ -79,19 +87,22 @@ class Scoring:
         new: Sequence[Prefix],
         asked: Mapping[bytes, asyncio.Future[Scores]],
     ) -> None:
-        """Answer from the log, and the rest in one call of the verifier."""
-        keys = {prefix.key: self._key(info, prefix) for prefix in new}
+        """Answer from the log, and the rest in one call of the verifier; first answers count."""
+        keys = {prefix.key: self._key(info, prefix) for prefix in new if prefix.key in asked}
         for key, named in keys.items():
             record = self._log.get(named)
             if record and (self._options.failures_from_log or not record.failed):
                 asked[key].set_result(unpack_scores(record))
-        left = [prefix for prefix in new if not asked[prefix.key].done()]
+        answered = {key for key, future in asked.items() if future.done()}
+        left = [prefix for prefix in new if prefix.key not in answered]
         if not left:
             return
         for prefix, scores in zip(left, await self._call(verifier, info, left), strict=True):
-            if not asked[prefix.key].done():
+            first = asked.get(prefix.key)
+            if first is not None and not first.done():
                 self._log.put(keys[prefix.key], pack_scores(scores))
-                asked[prefix.key].set_result(scores)
+                self._computed.add((info.name, prefix.key))
+                first.set_result(scores)
 
     def _key(self, info: VerifierInfo, prefix: Prefix) -> CallKey:
         """Without a node: of equal prefixes, whichever comes first is scored for all."""

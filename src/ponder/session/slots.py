@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from itertools import count
 from typing import Final
 
 QUIET_SECONDS: Final = 1.0
-"""Without a complaint of the server, before the limit grows by one again."""
+"""Without a complaint of the server, before the limit grows by one again; complaints within this
+time of one that halved the limit are of the same moment."""
 
 BACKLOG: Final = 4
 """Prefixes a slot that may wait for a verifier before no further problem is opened."""
@@ -32,6 +34,7 @@ class Slots:
             raise ValueError(f"`limit` must be at least 1, got {limit}")
         self._limit = self._most = limit
         self._recovery: asyncio.TimerHandle | None = None
+        self._halved = -math.inf
         self._used = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[int]]] = []
         self._serving = False
@@ -120,8 +123,15 @@ class Slots:
         self._serve()
 
     def busy(self) -> None:
-        """A server has too much to do: half the limit now, one more each quiet second."""
-        self.resize(self._limit // 2)
+        """A server has too much to do: half the limit now, one more each quiet second.
+
+        A burst of complaints halves once, and none does while more runs than the limit allows:
+        those were let in before it was halved.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._used <= self._limit and now - self._halved >= QUIET_SECONDS:
+            self._halved = now
+            self.resize(self._limit // 2)
         self._recover_later()
 
     def _recover_later(self) -> None:
