@@ -93,6 +93,25 @@ def test_shares_of_a_mix_are_added_up() -> None:
         shares(0.7, parts, "mix")
 
 
+@pytest.mark.parametrize(
+    ("verifier", "knobs"),
+    [
+        ("reward-model", {}),
+        ("reward-model", {"device": "auto"}),
+        ("value-head", {"device": "cuda"}),
+    ],
+)
+def test_a_verifier_on_the_engines_gpu_states_its_share(
+    monkeypatch: pytest.MonkeyPatch, verifier: str, knobs: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(UsageError, match=f"{verifier} shares GPU 0 with the engine.*takes 0.7"):
+        shares(0.7, knobs, verifier)
+    assert shares(0.7, {**knobs, "memory_share": 0.3}, verifier).memory_share == 0.7
+    with pytest.raises(UsageError, match="shares GPU 0"):
+        shares(0.7, {"arithmetic": 1.0, verifier: {**knobs, "weight": 1}}, "mix")
+
+
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")
 async def test_a_missing_vllm_names_the_install_command() -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'ponder\[vllm\]'"):

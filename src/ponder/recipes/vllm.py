@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -55,15 +56,26 @@ async def open_vllm(recipe: Recipe, announce: Callable[[str], None]) -> VllmEngi
 
 
 def check_memory(options: VllmOptions, study: Study) -> None:
-    """Raise UsageError where engine and verifiers ask for more than the whole of a GPU's memory."""
+    """Raise UsageError where engine and verifiers ask for more than the whole of a GPU's memory.
+
+    A verifier on a GPU of the engine must state its share: unbounded, it fails after the minutes
+    that both take to load. What a value head's base model runs on is known by its `device` alone.
+    """
     shares: dict[int, list[float]] = {}
-    for knobs in _knobs_by_verifier(study):
-        gpu, share = _gpu(knobs.get("device")), knobs.get("memory_share")
-        if gpu is not None and isinstance(share, int | float):
-            shares.setdefault(gpu, []).append(share)
+    for name, knobs in _knobs_by_verifier(study):
+        gpu, share = _gpu(name, knobs), knobs.get("memory_share")
+        if gpu is None or gpu >= options.tensor_parallel * options.data_parallel:
+            continue
+        if not isinstance(share, int | float):
+            raise UsageError(
+                f"the verifier {name} shares GPU {gpu} with the engine, which takes "
+                f"{options.memory_share:g} of its memory: give it a `memory_share`, with both 1 at "
+                "most, or another `device`"
+            )
+        shares.setdefault(gpu, []).append(share)
     for gpu, asked in sorted(shares.items()):
         total = options.memory_share + sum(asked)
-        if gpu < options.tensor_parallel * options.data_parallel and total > 1 + 1e-9:
+        if total > 1 + 1e-9:
             added = " + ".join(f"{share:g}" for share in [options.memory_share, *asked])
             raise UsageError(
                 f"GPU {gpu} is asked for {added} = {total:g} of its memory by engine and verifier: "
@@ -71,17 +83,31 @@ def check_memory(options: VllmOptions, study: Study) -> None:
             )
 
 
-def _knobs_by_verifier(study: Study) -> Iterator[Mapping[str, Any]]:
-    """The knobs of the verifier, or of each part of a mix."""
+def _knobs_by_verifier(study: Study) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The verifier and its knobs, or each part of a mix and its own."""
+    parts: Mapping[str, object] = study.verifier_knobs
     if study.verifier != "mix":
-        yield study.verifier_knobs
-        return
-    yield from (knobs for knobs in study.verifier_knobs.values() if isinstance(knobs, Mapping))
+        parts = {str(study.verifier): study.verifier_knobs}
+    for name, knobs in parts.items():
+        if isinstance(knobs, Mapping):
+            yield name, knobs
 
 
-def _gpu(device: object) -> int | None:
-    """The GPU that torch's name of a device stands for; None for the CPU."""
-    if device is None or device == "cuda":
+def _gpu(verifier: str, knobs: Mapping[str, Any]) -> int | None:
+    """The GPU that a verifier loads its model on, by torch's name of it; None: on none."""
+    device = knobs.get("device")
+    if device in (None, "auto") and "memory_share" not in knobs:
+        return 0 if verifier == "reward-model" and _has_gpu() else None
+    if device in (None, "auto", "cuda"):
         return 0
     kind, _, number = str(device).partition(":")
     return int(number) if kind == "cuda" and number.isdecimal() else None
+
+
+def _has_gpu() -> bool:
+    """Whether torch sees one, which it then takes unless told otherwise."""
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -58,6 +58,7 @@ def find_base(
     device: str | None = None,
     dtype: DType | None = None,
     threads: int | None = None,
+    memory_share: float | None = None,
     trained: Precision | None = None,
     announce: Callable[[str], None] = silent,
 ) -> HeadBase:
@@ -65,7 +66,8 @@ def find_base(
 
     A GGUF file or a folder with openvino_model.xml runs on OpenVINO; any other folder with a
     config.json, or a name such as "Qwen/Qwen3-0.6B" on the Hugging Face hub, on transformers.
-    `device` is for transformers, `threads` for OpenVINO, which takes no float16. `trained` is what
+    `device` and `memory_share` (of the GPU, for this program) are for transformers, `threads` for
+    OpenVINO, which takes no float16. `trained` is what
     a head's features were computed in, to compute alike. Raises UsageError for no model and for
     what its path does not take, MissingExtraError without the path's libraries.
     """
@@ -73,8 +75,13 @@ def find_base(
         raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if named is not None and _is_checkpoint(named):
         _refuse("an OpenVINO base model", named, threads=threads)
-        return TransformersBase.find(str(named), device, dtype, trained)
-    _refuse("a transformers base model", named or "the default one", device=device)
+        return TransformersBase.find(str(named), device, dtype, trained, memory_share)
+    _refuse(
+        "a transformers base model",
+        named or "the default one",
+        device=device,
+        memory_share=memory_share,
+    )
     return OpenVinoBase.find(find_model(named, announce), named, threads, dtype, trained)
 
 

@@ -21,7 +21,7 @@ from ponder.verifiers.reading import filled
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
-from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, open_parts
+from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, check_share, open_parts
 from ponder.verifiers.reward_scores import START, score_at
 
 
@@ -58,10 +58,7 @@ class RewardModel:
             raise UsageError(f"`cache_gb` must be over 0, got {self.cache_gb}")
         if self.tokens_a_pass < 1:
             raise UsageError(f"`tokens_a_pass` must be at least 1, got {self.tokens_a_pass}")
-        if self.memory_share is not None and not 0 < self.memory_share <= 1:
-            raise UsageError(
-                f"`memory_share` must be over 0 and at most 1, got {self.memory_share}"
-            )
+        check_share(self.memory_share)
         if self.dtype not in (None, *DTYPES):
             raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
         for package in ("torch", "transformers"):

@@ -8,7 +8,7 @@ from ponder.backends.torch_loading import bound_memory
 from ponder.backends.torch_readouts import Classes, LabelLogits, LinearHead, Readout
 from ponder.backends.torch_trees import TorchTrees
 from ponder.backends.tree_reader import TreeReader
-from ponder.errors import VerifierError
+from ponder.errors import UsageError, VerifierError
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat
 
@@ -41,6 +41,12 @@ class Settings(Protocol):
     def memory_share(self) -> float | None: ...
     @property
     def tokens_a_pass(self) -> int: ...
+
+
+def check_share(share: float | None) -> None:
+    """Raise UsageError for what is no share of a GPU's memory."""
+    if share is not None and not 0 < share <= 1:
+        raise UsageError(f"`memory_share` must be over 0 and at most 1, got {share}")
 
 
 def open_parts(settings: Settings, family: Family) -> RewardParts:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from ponder.backends.checkpoint import fingerprint, json_object
 from ponder.backends.checkpoint_text import CheckpointText
+from ponder.backends.torch_loading import bound_memory
 from ponder.backends.torch_readouts import HiddenStates, layers_read
 from ponder.backends.torch_trees import TorchTrees
 from ponder.errors import MissingExtraError, UsageError, VerifierError
@@ -33,10 +34,17 @@ class TransformersBase:
     computed: Precision
     device: str | None = None
     """As torch names it; None: the GPU if there is one."""
+    memory_share: float | None = None
+    """Of the GPU's memory that this program may take; None: no bound."""
 
     @classmethod
     def find(
-        cls, named: str, device: str | None, dtype: DType | None, trained: Precision | None
+        cls,
+        named: str,
+        device: str | None,
+        dtype: DType | None,
+        trained: Precision | None,
+        memory_share: float | None = None,
     ) -> Self:
         """Computes in `dtype`; None: in `trained`, or else in what the checkpoint is kept in.
 
@@ -58,7 +66,7 @@ class TransformersBase:
             path=model,
         )
         chosen = trained if dtype is None else PRECISIONS[dtype]
-        return cls(model, of, chosen or PRECISIONS.get(kept, "f32"), device)
+        return cls(model, of, chosen or PRECISIONS.get(kept, "f32"), device, memory_share)
 
     @property
     def engine(self) -> str:
@@ -81,6 +89,7 @@ class TransformersBase:
         tokenizer = CheckpointTokenizer(CheckpointText.open(self.model))
         width = len(layers) * self._config().hidden_size
         readout, dtype = HiddenStates(tuple(layers)), _DTYPES[self.computed]
+        bound_memory(self.device, self.memory_share)
         trees = TorchTrees.open(self.model, readout, device=self.device, dtype=dtype)
         return StateReader.over(
             trees, width, tokenizer, prompt, cache_gb=cache_gb, tokens_a_pass=TOKENS_A_PASS

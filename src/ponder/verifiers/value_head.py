@@ -19,7 +19,7 @@ from ponder.verifiers.head_base import HeadBase, find_base, is_missing
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.head_file import ValueHead, step_features
 from ponder.verifiers.opening import OpenedOnce
-from ponder.verifiers.reward_opening import DType
+from ponder.verifiers.reward_opening import DType, check_share
 from ponder.verifiers.state_reader import SolutionStates, StateReader
 
 SHIPPED = {"smollm2": "smollm2-135m"}
@@ -46,6 +46,8 @@ class ValueHeadVerifier:
     """Of OpenVINO; None: as many as the machine has cores."""
     device: str | None = None
     """Of transformers, as torch names it; None: the GPU if there is one."""
+    memory_share: float | None = None
+    """Of transformers: what this program may take of the GPU's memory; None: no bound."""
     dtype: DType | None = None
     """What states are computed in; None: what the head was trained in."""
     name: str = "value-head"
@@ -56,6 +58,7 @@ class ValueHeadVerifier:
     def __post_init__(self) -> None:
         if not self.cache_gb > 0:
             raise UsageError(f"`cache_gb` must be over 0, got {self.cache_gb}")
+        check_share(self.memory_share)
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"`threads` must be at least 1, got {self.threads}")
         head = ValueHead.load(_head_folder(self.head))
@@ -119,6 +122,7 @@ class ValueHeadVerifier:
             device=self.device,
             dtype=self.dtype,
             threads=self.threads,
+            memory_share=self.memory_share,
             trained=self._head.config.computed,
         )
 
