@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
 
-from benchmarks.bound import RateCurve, steady_seconds
+from benchmarks.bound import RateCurve, tokens_between
 from benchmarks.watching import WatchedEngine
 from benchmarks.workload import Work
 from ponder.engines.base import Engine
@@ -16,7 +16,7 @@ from ponder.types import Prefix, Sampling
 SAMPLES_A_PROBLEM = 8
 """Drawn one after the other, as plain sampling does: they share the prompt."""
 ROUNDS = 3
-"""Samples for each sequence that runs at once."""
+"""Samples that are measured for each sequence that runs at once."""
 LEAST = 12
 """Samples of a measurement with few sequences."""
 
@@ -37,23 +37,48 @@ async def rates_at(
 async def _rate(engine: Engine, todo: Work, sequences: int, rounds: int) -> float:
     """Tokens a second with so many sequences running: as one ends, the next one starts."""
     watched = WatchedEngine(engine)
-    samples = max(rounds * sequences, min(LEAST, LEAST * rounds // ROUNDS))
-    draws = itertools.islice(_draws(todo, sequences), samples)
     sampling = todo.recipe.study.sampling.sampling().whole()
+    samples = max(rounds * sequences, min(LEAST, LEAST * rounds // ROUNDS))
+    start, end = await _full_window(watched, _draws(todo, sequences), sampling, sequences, samples)
+    return tokens_between(watched.drawn, start, end) / (end - start)
+
+
+async def _full_window(
+    engine: WatchedEngine,
+    draws: Iterator[tuple[Prefix, int]],
+    sampling: Sampling,
+    sequences: int,
+    samples: int,
+) -> tuple[float, float]:
+    """When it started and ended: a time in which all sequences ran, and so many samples ended.
+
+    It starts when as many samples as sequences have ended, so that the others are under way. To
+    the end of each that ran in it, whose tokens are known then, others start in the place of those
+    that end; they are cancelled.
+    """
+    running = sequences
+    whole = asyncio.Event()
+
+    async def draw_on() -> None:
+        nonlocal running
+        counted = True
+        for prefix, seed in draws:
+            async for _ in engine.generate(prefix, sampling, [seed]):
+                pass
+            if counted and len(engine.drawn) >= sequences + samples:
+                counted = False
+                running -= 1
+                if not running:
+                    whole.set()
+            if whole.is_set():
+                return
+
     async with asyncio.TaskGroup() as group:
-        for _ in range(sequences):
-            group.create_task(_draw(watched, draws, sampling))
-    tokens, seconds = steady_seconds(watched.drawn)
-    return tokens / seconds
-
-
-async def _draw(
-    engine: WatchedEngine, draws: Iterator[tuple[Prefix, int]], sampling: Sampling
-) -> None:
-    """One sequence after the other."""
-    for prefix, seed in draws:
-        async for _ in engine.generate(prefix, sampling, [seed]):
-            pass
+        tasks = [group.create_task(draw_on()) for _ in range(sequences)]
+        await whole.wait()
+        for task in tasks:
+            task.cancel()
+    return engine.drawn[sequences - 1].end, engine.drawn[sequences + samples - 1].end
 
 
 def _draws(todo: Work, run: int) -> Iterator[tuple[Prefix, int]]:

@@ -151,6 +151,16 @@ def steady_seconds(samples: Iterable[Drawn]) -> tuple[float, float]:
     return last - first, _time_at(ordered, last) - _time_at(ordered, first)
 
 
+def tokens_between(samples: Iterable[Drawn], start: float, end: float) -> float:
+    """Tokens drawn from `start` to `end`, each sample's spread evenly over its time."""
+    shares = (
+        (sample, max(min(sample.end, end) - max(sample.start, start), 0.0)) for sample in samples
+    )
+    return sum(
+        sample.tokens * inside / max(sample.end - sample.start, 1e-9) for sample, inside in shares
+    )
+
+
 def _time_at(samples: Sequence[Drawn], tokens: float) -> float:
     """When so many tokens were drawn in all."""
     changes: defaultdict[float, float] = defaultdict(float)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import cProfile
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,16 @@ from hypothesis import strategies as st
 
 from benchmarks import waiting
 from benchmarks.__main__ import main
-from benchmarks.bound import Chain, Drawn, RateCurve, chains_of, replay, steady_seconds
+from benchmarks.bare import rates_at
+from benchmarks.bound import (
+    Chain,
+    Drawn,
+    RateCurve,
+    chains_of,
+    replay,
+    steady_seconds,
+    tokens_between,
+)
 from benchmarks.calibration import ItemTime
 from benchmarks.efficiency import Reached, seconds_alone
 from benchmarks.items import ITEMS
@@ -27,10 +38,21 @@ from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
 from benchmarks.waiting import waiting_seconds
 from benchmarks.watching import WatchedEngine, covered, only_in_first
 from benchmarks.workload import watched_run, work
+from ponder.engines.base import Capabilities
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
 from ponder.trace import Node, Spent, Trace
-from ponder.types import NodePath, Prefix, Problem, Sampling, ScoreFailure, Step, StepScores
+from ponder.types import (
+    Completion,
+    NodePath,
+    Prefix,
+    Problem,
+    Sampling,
+    ScoreFailure,
+    Step,
+    StepScores,
+    Usage,
+)
 from ponder.verifiers.base import VerifierInfo
 from ponder.verifiers.scripted import ScriptedVerifier
 
@@ -182,6 +204,61 @@ def test_the_steady_time_leaves_out_warm_up_and_tail() -> None:
     assert steady_seconds(samples) == pytest.approx((80, 8))
     with pytest.raises(ValueError, match="no token"):
         steady_seconds([Drawn(0, 1, 0)])
+
+
+class EngineInTheory:
+    """A known rate shared equally by the sequences that run, in a time of its own."""
+
+    def __init__(self, curve: RateCurve, sequences: int) -> None:
+        self.now = 0.0
+        self._curve = curve
+        self._sequences = sequences
+        self._left: dict[asyncio.Future[None], float] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return ScriptedEngine(reasons).capabilities
+
+    async def generate(
+        self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        [seed] = seeds
+        tokens = 20 + seed % 500
+        ended = asyncio.get_running_loop().create_future()
+        self._left[ended] = tokens
+        if len(self._left) == self._sequences:
+            self._go_on()
+        await ended
+        yield Completion(0, "", "eos", Usage(generated=tokens))
+
+    def _go_on(self) -> None:
+        """To the end of the next."""
+        first = min(self._left, key=lambda ended: self._left[ended])
+        drawn = self._left.pop(first)
+        self._left = {ended: left - drawn for ended, left in self._left.items()}
+        self.now += drawn * self._sequences / self._curve.rate(self._sequences)
+        first.set_result(None)
+
+    async def aclose(self) -> None:
+        """Holds nothing."""
+
+
+@pytest.mark.parametrize("sequences", [1, 4, 16])
+async def test_the_bare_engine_is_measured_with_all_its_sequences_running(
+    monkeypatch: pytest.MonkeyPatch, sequences: int
+) -> None:
+    curve = RateCurve(((1, 10.0), (4, 40.0), (16, 90.0)))
+    engine = EngineInTheory(curve, sequences)
+    clock = SimpleNamespace(perf_counter=lambda: engine.now)
+    monkeypatch.setattr("benchmarks.watching.time", clock)
+    todo = work(Options(engine="scripted", model="benchmarks.scripted:reasons"), "sample", 8, 4)
+    measured = await rates_at(engine, todo, [sequences])
+    assert measured.rate(sequences) == pytest.approx(curve.rate(sequences))
+
+
+def test_tokens_between_two_times_are_shares_of_samples() -> None:
+    samples = [Drawn(0, 4, 8), Drawn(1, 2, 5), Drawn(3, 9, 60)]
+    assert tokens_between(samples, 1.5, 4) == 5 + 2.5 + 10
 
 
 def test_time_that_only_one_side_covers() -> None:
