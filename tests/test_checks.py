@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 import subprocess
@@ -182,9 +183,10 @@ def change(folder: Path, name: str) -> str:
     return git(folder, "rev-parse", "--short=12", "HEAD")
 
 
-def verified(commit: str) -> str:
+def verified(commit: str, failed: int = 0) -> str:
     heading = record_verification.KINDS["vllm"].heading
-    return f"# Page\n\n{heading}\n\n- Date: 2026-01-02, commit `{commit}`\n\n## Other\n"
+    run = f"- Date: 2026-01-02, commit `{commit}`\n- Outcome: 70 passed, {failed} failed, 1 skipped"
+    return f"# Page\n\n{heading}\n\n{run}\n\n## Other\n"
 
 
 def test_a_run_older_than_an_engine_is_a_fault(history: Path) -> None:
@@ -204,6 +206,7 @@ def test_a_run_older_than_an_engine_is_a_fault(history: Path) -> None:
         ("# Page\n", "no run with vLLM is written down"),
         (verified("0123456789ab-dirty"), "of a changed working tree"),
         (verified("0123456789ab"), "not in this history"),
+        (verified("0123456789ab", failed=10), "10 tests of the run with vLLM failed"),
     ],
 )
 def test_a_run_of_nothing_known_is_a_fault(history: Path, page: str, said: str) -> None:
@@ -260,7 +263,10 @@ def test_the_demo_needs_no_development_packages(installed: Path) -> None:
     assert "requirements/dev.txt" not in plan
 
 
-def test_a_mutation_run_is_told_with_its_share() -> None:
+def test_a_mutation_run_is_told_with_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("record_mutations.version", lambda _: "1.2")
     counts = {
         "killed": 80, "timeout": 4, "segfault": 1, "survived": 10, "no_tests": 4,
         "suspicious": 1, "skipped": 7, "total": 107,
@@ -269,5 +275,10 @@ def test_a_mutation_run_is_told_with_its_share() -> None:
     text = record_mutations.section(counts, datetime.date(2026, 1, 2), "mutmut 1.2")
     assert text.startswith("## Newest mutation run\n\n- Date: 2026-01-02, commit `")
     assert "cores, mutmut 1.2" in text
-    assert "- Killed: 85.0% of the mutants of `search` and `session`" in text
+    assert "- Tried: 100 of the 107 mutants of `search` and `session`\n- Killed: 85.0% of" in text
     assert "| 80 | 4 | 10 | 4 | 1 | 107 |" in text
+    page, file = tmp_path / "page.md", tmp_path / "counts.json"
+    for changed, status in (({}, 0), ({"killed": 79, "survived": 11}, 1), ({"total": 108}, 1)):
+        page.write_text("# Page\n\n## Newest mutation run\n")
+        file.write_text(json.dumps(counts | changed))
+        assert record_mutations.main(str(file), str(page)) == status

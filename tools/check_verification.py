@@ -1,4 +1,4 @@
-"""Finds out whether the run with vLLM in docs/verification.md is older than an engine.
+"""Finds out whether the run with vLLM in docs/verification.md passed, and is as new as the engines.
 
     python tools/check_verification.py docs/verification.md
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import record_verification
 
 ENGINES = "src/ponder/engines"
+_FAILED = re.compile(r"Outcome: .*?([1-9]\d*) failed")
 _TESTED = re.compile(r"commit `([0-9a-f]{7,40})(-dirty)?`")
 DUE = "run `make test-vllm`, which writes it down"
 
@@ -22,9 +23,12 @@ DUE = "run `make test-vllm`, which writes it down"
 def fault(page: str, folder: Path) -> str | None:
     """Why the page's run does not stand for the engines of the repository at `folder`; or None."""
     _, _, after = page.partition(f"{record_verification.KINDS['vllm'].heading}\n")
-    found = _TESTED.search(after.partition("\n## ")[0])
+    written = after.partition("\n## ")[0]
+    found = _TESTED.search(written)
     if found is None:
         return f"no run with vLLM is written down: {DUE}"
+    if failed := _FAILED.search(written):
+        return f"{failed[1]} tests of the run with vLLM failed: mend them, then {DUE}"
     tested, dirty = found.groups()
     if dirty:
         return f"the run with vLLM was of a changed working tree at {tested}: {DUE}"
