@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(chosen.output)
     try:
         Record.load(output)  # an unusable file is found before anything is measured
-        for item in [ITEMS[name] for name in chosen.items or ITEMS]:
+        for item in [] if chosen.page else [ITEMS[name] for name in chosen.items or ITEMS]:
             for verifier in _verifiers(item, chosen.verifier):
                 _take(item, replace(options, verifier=verifier), output, more=chosen.more)
         output.with_suffix(".md").write_text(page(Record.load(output)))
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", choices=("small", "full"), default="full")
     parser.add_argument("--repeats", type=_at_least_one, default=_DEFAULTS.repeats)
     parser.add_argument("--more", action="store_true", help="add repeats to those that are kept")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
     parser.add_argument("--problems", type=_at_least_one, default=None, help="of an engine's run")
     parser.add_argument("--engine", default=_DEFAULTS.engine, help="an engine of a recipe")
     parser.add_argument("--model", default=None, help="a file, a folder or a name")

@@ -31,9 +31,10 @@ from benchmarks.items import ITEMS
 from benchmarks.lockstep import WholePrefixes
 from benchmarks.options import Options
 from benchmarks.overhead import NodeTime, growths
+from benchmarks.page import page
 from benchmarks.profiling import by_module
 from benchmarks.repeats import Spread
-from benchmarks.results import joined
+from benchmarks.results import Record, joined
 from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
 from benchmarks.waiting import waiting_seconds
 from benchmarks.watching import WatchedEngine, covered, only_in_first
@@ -85,6 +86,19 @@ def test_each_item_works_at_its_smallest_size(item: str, tmp_path: Path) -> None
     assert f"## {ITEMS[item].title}" in page
     assert "its figures say nothing" in page
     assert part["command"] in page
+
+
+def test_the_page_is_that_of_the_file() -> None:
+    """`python -m benchmarks --page` writes it again after a change of its words."""
+    docs = Path(__file__).parents[1] / "docs"
+    assert (docs / "benchmarks.md").read_text() == page(Record.load(docs / "benchmarks.json"))
+
+
+def test_a_page_alone_measures_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "benchmarks.json"
+    assert main(["--page", "-o", str(output)]) == 0
+    assert not output.exists()
+    assert output.with_suffix(".md").read_text().startswith("# ")
 
 
 def test_an_item_leaves_the_parts_of_others_as_they_are(tmp_path: Path) -> None:
