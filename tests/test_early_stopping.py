@@ -56,7 +56,8 @@ async def test_exact_stopping_keeps_the_answer_and_draws_less(selector: str, wav
             assert worlds[1].engine.calls == len(trace.nodes)
             assert trace.spent.wasted == 0
         saved += trace.savings.samples
-    assert saved > (12 if wave else 0)  # eight slots: all but what waited for one was drawn
+    if wave:  # all at once, only what still waits for a slot is saved
+        assert saved > 12
 
 
 async def test_a_settled_trace_says_so_and_gives_no_curve() -> None:

@@ -175,7 +175,7 @@ def _keep_told(jobs: Sequence[Job], seconds: float) -> None:
     for store, own in Counter(job.store for job in jobs).items():
         told = store.provenance()
         before = cast("float", told.get(RUNNING, 0.0))
-        taken = {RUNNING: round(before + seconds * own / len(jobs), 1)}
+        taken = {RUNNING: round(before + seconds * own / len(jobs), 3)}
         store.set_provenance({**told, **verifier_sizes(verifiers[store]), **taken})
 
 
