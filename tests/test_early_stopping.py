@@ -263,6 +263,23 @@ async def test_equal_prefixes_are_drawn_from_together_and_scored_once(
     assert not nothing
 
 
+@pytest.mark.parametrize("share", [True, False])
+async def test_equal_solutions_are_scored_once_while_the_first_is_being_scored(share: bool) -> None:
+    class Slow(Counting):
+        async def score(
+            self, problem: Problem, prefixes: Sequence[Prefix]
+        ) -> list[StepScores | ScoreFailure]:
+            await asyncio.sleep(0.01)
+            return await super().score(problem, prefixes)
+
+    slow = Slow()
+    options = SessionOptions(share=share)
+    world = World(script=lambda _p, _s: "The answer is 7.", verifiers=(slow,), options=options)
+    trace = await world.solve(RepeatedSampling(n=8))
+    assert len(slow.asked) == (1 if share else 8)
+    assert trace.savings.scores == 8 - len(slow.asked)
+
+
 async def test_samples_that_wait_for_a_slot_alone_share_no_call() -> None:
     world = Calls(script=repeats, verifiers=(Counting(),), slots=1)
     trace = await world.solve(BeamSearch(n=16, beam_width=2, sampling=STEPS))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import random
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Decision, Node, Trace
-from ponder.types import Example, Prefix, Problem, Sampling
+from ponder.types import Example, Prefix, Problem, Sample, Sampling
 from tests.playing import World, drawn, reasons, tasks_left
 
 STEPS = Sampling(separator="\n\n")
@@ -42,8 +42,9 @@ class Watch:
     most_open: int = 0
     ended: list[str] = field(default_factory=list)
     begun_when_first_answered: int = 0
-    memory: list[int] = field(default_factory=list)
-    """The process's highest so far in kB, each time a problem ends."""
+    held: list[int] = field(default_factory=list)
+    """Samples and nodes in memory, each time a quarter of the problems has ended."""
+    problems: int = 0
 
     def on_node(self, problem_id: str, node: Node) -> None:
         self.begun.add(problem_id)
@@ -57,20 +58,30 @@ class Watch:
     def on_problem_done(self, problem_id: str, trace: Trace) -> None:
         self.answered.add(problem_id)
         self.ended.append(problem_id)
-        self.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        if len(self.ended) % (self.problems // 4) == 0:
+            self.held.append(samples_in_memory())
+
+
+def samples_in_memory() -> int:
+    """Of all problems."""
+    gc.collect()
+    return sum(isinstance(one, Node | Sample) for one in gc.get_objects())
 
 
 async def digests(folder: Path, strategy: Strategy, problems: int, order: int) -> dict[str, str]:
     """Solve so many problems with the latencies of `order`; what each did."""
     world = World(order, fails_once_in_a_hundred, slots=SLOTS)
-    watch, slots, before = Watch(), Slots(SLOTS), tasks_left()
+    watch, slots, before = Watch(problems=problems), Slots(SLOTS), tasks_left()
+    others = samples_in_memory()
     names = [f"p{number:04}" for number in range(problems)]
     with RunStore.open(folder, study={}, host={}, recipe_toml="") as store:
         store.add_examples([Example(Problem.ask("What is it?", name), "1") for name in names])
         method = world.method(strategy)
         await run([Job(Problem.ask("What is it?", n), method, store, watch) for n in names], slots)
         assert sorted(watch.ended) == names
-        check_bounds(watch, problems)
+        largest = max(len(trace.nodes) for trace in store.traces())
+        check_bounds(watch, problems, largest)
+        assert samples_in_memory() == others
         assert (slots.free, world.engine.running) == (SLOTS, 0)
         assert tasks_left() == before
         failed = [node for trace in store.traces() for node in trace.nodes if node.error]
@@ -78,12 +89,15 @@ async def digests(folder: Path, strategy: Strategy, problems: int, order: int) -
         return store.digests()
 
 
-def check_bounds(watch: Watch, problems: int) -> None:
-    """A problem is opened only while slots are free, so few are open however many there are."""
+def check_bounds(watch: Watch, problems: int, largest: int) -> None:
+    """A problem is opened only while slots are free, so few are open however many there are.
+
+    `largest`: nodes of the largest problem; what is open holds a node and a sample of each.
+    """
     assert watch.most_open <= SLOTS
     assert 0 < watch.begun_when_first_answered < problems
-    early = watch.memory[len(watch.memory) // 5]
-    assert watch.memory[-1] - early < 64 * 1024
+    assert len(watch.held) == 4
+    assert max(watch.held) <= 2 * SLOTS * largest
 
 
 STRATEGIES: Sequence[tuple[Strategy, int]] = (

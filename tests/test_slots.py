@@ -118,6 +118,11 @@ async def test_asked_waits_for_the_first_wish_or_the_end() -> None:
     assert not asked.done()
     await slots.acquire(3, 1)
     await asked
+    scoring = asyncio.create_task(slots.asked(6, never))  # all its samples are in the log
+    await asyncio.sleep(0)
+    assert not scoring.done()
+    with slots.unscored(6, 1):
+        await scoring
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     done.set_result(None)
     await slots.asked(5, done)
@@ -155,9 +160,9 @@ async def test_a_busy_server_halves_the_limit_which_recovers(
 async def test_no_problem_is_opened_while_a_verifier_is_behind() -> None:
     """Four prefixes a slot may wait; open problems are not held up."""
     slots = Slots(2)
-    with slots.unscored(7):
+    with slots.unscored(0, 7):
         await asyncio.wait_for(slots.vacancy(), 1)
-        with slots.unscored(1):
+        with slots.unscored(0, 1):
             opening = asyncio.create_task(slots.vacancy())
             await asyncio.sleep(0.01)
             assert not opening.done()

@@ -115,7 +115,7 @@ class ProblemSession:
         """Score prefixes, equal ones once; see `Session.score`."""
         charged = () if self._options.budget.total_tokens is None else prefixes
         depths = [self._depth(prefix) for prefix in charged]
-        with self._slots.unscored(len(prefixes)):
+        with self._slots.unscored(self._options.rank, len(prefixes)):
             scores = await self._scoring.score(prefixes)
         for prefix, depth in zip(charged, depths, strict=True):
             self._charge(prefix, depth)

@@ -35,7 +35,7 @@ class Scoring:
         self._options = options
         self._known: dict[tuple[str, bytes], asyncio.Future[Scores]] = {}
         self._computed: set[tuple[str, bytes]] = set()
-        """Answered by the verifier, not from the log."""
+        """The verifier was asked for them: they are not from the log."""
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[Scores]:
         """The first verifier's scores; every verifier's are kept."""
@@ -97,11 +97,11 @@ class Scoring:
         left = [prefix for prefix in new if prefix.key not in answered]
         if not left:
             return
+        self._computed.update((info.name, prefix.key) for prefix in left)
         for prefix, scores in zip(left, await self._call(verifier, info, left), strict=True):
             first = asked.get(prefix.key)
             if first is not None and not first.done():
                 self._log.put(keys[prefix.key], pack_scores(scores))
-                self._computed.add((info.name, prefix.key))
                 first.set_result(scores)
 
     def _key(self, info: VerifierInfo, prefix: Prefix) -> CallKey:

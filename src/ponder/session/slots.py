@@ -56,8 +56,7 @@ class Slots:
 
     def take(self, rank: int, most: int) -> int:
         """As many of the `most` wanted slots as are free now; 0 if there are none."""
-        if rank in self._expected:
-            self._expected.pop(rank).set_result(None)
+        self._has_asked(rank)
         return self._give(most) if self.free else 0
 
     async def acquire(self, rank: int, most: int) -> int:
@@ -92,12 +91,14 @@ class Slots:
         self.release()
 
     @contextmanager
-    def unscored(self, count: int) -> Iterator[None]:
-        """So many prefixes wait for a verifier.
+    def unscored(self, rank: int, count: int) -> Iterator[None]:
+        """So many prefixes of the problem of this rank wait for a verifier.
 
-        With a slow one the engine's slots come free faster than problems end: past `BACKLOG` a
-        slot no problem is opened, so that memory holds a bounded number of unscored samples.
+        It is heard from by that, and may never want a slot: its samples may be in the call log.
+        With a slow verifier the engine's slots come free faster than problems end: past `BACKLOG`
+        a slot no problem is opened, so that memory holds a bounded number of unscored samples.
         """
+        self._has_asked(rank)
         self._wait_for_verifier(count)
         try:
             yield
@@ -111,8 +112,12 @@ class Slots:
         else:
             self._scored.clear()
 
+    def _has_asked(self, rank: int) -> None:
+        if rank in self._expected:
+            self._expected.pop(rank).set_result(None)
+
     async def asked(self, rank: int, or_done: asyncio.Future[None]) -> None:
-        """Wait until the problem of this rank first wants a slot, or is done without one."""
+        """Wait until the problem of this rank first wants a slot or a score, or is done."""
         asked = self._expected[rank] = asyncio.get_running_loop().create_future()
         await asyncio.wait([asked, or_done], return_when=asyncio.FIRST_COMPLETED)
         self._expected.pop(rank, None)
