@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.bare import ROUNDS, rates_at
-from benchmarks.bound import RateCurve
+from benchmarks.bound import Drawn, RateCurve
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
@@ -72,7 +73,7 @@ class Taken:
     tokens: int
     """Generated."""
     seconds: float
-    """From the first sample's start to the last one's end."""
+    """From the first sample's start to the last problem's answer, for `ponder` on the disk."""
 
     @property
     def token_seconds(self) -> float:
@@ -115,13 +116,16 @@ async def _take(how: str, todo: Work, engine: Engine, verifier: Verifier) -> tup
     if how == "ponder":
         watched = await watched_run(todo, engine, verifier)
         return watched.tokens, watched.seconds
-    drawn = (await in_lockstep(todo, engine, verifier)).drawn
-    seconds = max(sample.end for sample in drawn) - min(sample.start for sample in drawn)
-    return sum(sample.tokens for sample in drawn), seconds
+    drawn, end = await in_lockstep(todo, engine, verifier)
+    return sum(sample.tokens for sample in drawn), end - min(sample.start for sample in drawn)
 
 
-async def in_lockstep(todo: Work, engine: Engine, verifier: Verifier) -> WatchedEngine:
-    """The same search, one problem at a time, whole prefixes; nothing is written to a disk.
+async def in_lockstep(
+    todo: Work, engine: Engine, verifier: Verifier
+) -> tuple[Sequence[Drawn], float]:
+    """The same search, one problem at a time, whole prefixes: its samples, and when it ended.
+
+    Nothing is written to a disk.
 
     Within a problem a beam search draws its n samples together and then scores them together; the
     engine keeps its prefix cache.
@@ -132,8 +136,9 @@ async def in_lockstep(todo: Work, engine: Engine, verifier: Verifier) -> Watched
     slots = Slots(todo.recipe.host.slots or engine.capabilities.slots)
     for problem in todo.problems:
         await solve(problem, method, MemoryCallLog(), slots)
+    end = time.perf_counter()
     await asyncio.to_thread(answers.close)
-    return watched
+    return watched.drawn, end
 
 
 def section(results: Results) -> Iterator[str]:

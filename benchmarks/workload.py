@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -79,9 +80,11 @@ class Watched:
     """In the order of the problems."""
     engine: WatchedEngine
     verifier: WatchedVerifier
+    end: float
+    """When the last trace was on the disk, so after the last score."""
 
     @property
-    def span(self) -> tuple[float, float]:
+    def drawing(self) -> tuple[float, float]:
         """From the first sample's start to the last one's end."""
         drawn = self.engine.drawn
         return min(sample.start for sample in drawn), max(sample.end for sample in drawn)
@@ -93,9 +96,8 @@ class Watched:
 
     @property
     def seconds(self) -> float:
-        """From the first sample's start to the last one's end."""
-        start, end = self.span
-        return end - start
+        """From the first sample's start to the last trace."""
+        return self.end - self.drawing[0]
 
 
 @asynccontextmanager
@@ -122,7 +124,8 @@ async def watched_run(todo: Work, engine: Engine, verifier: Verifier) -> Watched
     ):
         jobs = [Job(problem, method, store) for problem in todo.problems]
         await run(jobs, Slots(todo.recipe.host.slots or engine.capabilities.slots))
+        end = time.perf_counter()
         traces = {trace.problem_id: trace for trace in store.traces()}
     await asyncio.to_thread(answers.close)
     in_order = tuple(traces[problem.id] for problem in todo.problems)
-    return Watched(in_order, watched_engine, watched_verifier)
+    return Watched(in_order, watched_engine, watched_verifier, end)

@@ -36,9 +36,9 @@ from benchmarks.profiling import by_module
 from benchmarks.repeats import Spread
 from benchmarks.results import Record, joined
 from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
-from benchmarks.waiting import waiting_seconds
-from benchmarks.watching import WatchedEngine, covered, only_in_first
-from benchmarks.workload import watched_run, work
+from benchmarks.waiting import idle_share, waiting_seconds
+from benchmarks.watching import WatchedEngine, WatchedVerifier, covered, only_in_first
+from benchmarks.workload import Watched, watched_run, work
 from ponder.engines.base import Capabilities
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
@@ -288,6 +288,19 @@ async def test_a_lone_beam_search_waits_for_its_verifier_after_each_step() -> No
     watched = await watched_run(work(options, "beam_search", 4, 1), engine, verifier)
     assert len(watched.verifier.scored) > 1
     assert waiting_seconds(watched) > 0.005 * (len(watched.verifier.scored) - 1)
+
+
+def test_slots_are_idle_while_their_next_samples_are_being_scored() -> None:
+    engine, verifier = (
+        WatchedEngine(ScriptedEngine(reasons)),
+        WatchedVerifier(ScriptedVerifier(judged)),
+    )
+    engine.drawn = [Drawn(0, 2, 5), Drawn(0, 4, 5), Drawn(6, 10, 5)]
+    verifier.scored = [(1, 3), (2, 5), (9, 12)]
+    watched = Watched((), engine, verifier, end=13)
+    assert (watched.seconds, waiting_seconds(watched)) == (13, 1 + 2)
+    # one idle from 2 to 4, two from 4 to 5, one from 9 to 10; two slots for ten seconds
+    assert idle_share(watched, 2) == (2 + 2 + 1) / 20
 
 
 def test_growth_compares_runs_of_as_many_nodes() -> None:
