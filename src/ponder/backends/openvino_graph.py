@@ -2,13 +2,14 @@
 
 An exported model computes its attention mask from a row of ones and ends in the scores of the next
 token. Here the mask of all attention is an input of its own, so that the new tokens of many
-branches go through in one call, and the result is what the layers leave behind. Keys and values
-stay the graph's own state: each call appends to them, whatever branch a token is on.
+branches go through in one call, and the result is what the layers leave behind. The keys and values
+of tokens seen before are inputs, too, and those of the new ones results: a graph that keeps them as
+its own state attends to them by a slow path, one token at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ponder.errors import EngineError, MissingExtraError, UsageError
 
 MASK = "tree_mask"
 """Input [1, 1, new, all]: 0 where a token attends to a slot, minus infinity where it does not."""
-_INPUTS = ("input_ids", "position_ids", "beam_idx")
+_INPUTS = ("input_ids", "position_ids")
 _KEY_BYTES = 4
 """Of one number of a key or value, in float32."""
 
@@ -25,8 +26,11 @@ class StatesGraph(NamedTuple):
     """A graph ready to be compiled."""
 
     model: Any
-    """An `openvino.Model`: inputs `input_ids`, `position_ids` [1, new], `beam_idx` [1], MASK;
-    result [1, new, width]."""
+    """An `openvino.Model`: inputs `input_ids`, `position_ids` [1, new], MASK and `keys`, as many
+    as it needs of [1, heads, before, numbers]; results [1, new, width], then [1, heads, new,
+    numbers] for each of `keys`, in order."""
+    keys: Mapping[str, tuple[int, int]]
+    """Inputs for keys and values by name: heads and numbers a head."""
     layers: tuple[int, ...]
     """As asked, each from 1 to `depth`."""
     depth: int
@@ -34,7 +38,7 @@ class StatesGraph(NamedTuple):
     width: int
     """Of the result: the model's own times the number of `layers`."""
     bytes_a_token: int
-    """What one token's keys and values take."""
+    """What one token's keys and values take, in float32."""
 
 
 def states_graph(folder: Path, layers: Sequence[int]) -> StatesGraph:
@@ -51,11 +55,13 @@ def states_graph(folder: Path, layers: Sequence[int]) -> StatesGraph:
         chosen = tuple(_layer(layer, len(attention)) for layer in layers)
         states = _chosen_states(whole, attention, chosen)
         mask = _mask_input(ov, attention)
-        model = _cut(ov, whole, states, mask)
+        kept = _keys_as_inputs(ov, whole)
+        model, keys = _cut(ov, whole, states, mask, kept)
     except _FormError as error:
         raise EngineError(f"{folder}: states cannot be read from this graph: {error}") from error
     width = sum(state.get_partial_shape()[2].get_length() for state in states)
-    return StatesGraph(model, chosen, len(attention), width, _bytes_a_token(model))
+    numbers = sum(heads * own for heads, own in keys.values())
+    return StatesGraph(model, keys, chosen, len(attention), width, _KEY_BYTES * numbers)
 
 
 class _FormError(Exception):
@@ -142,18 +148,71 @@ def _mask_input(ov: Any, attention: Iterable[Any]) -> Any:
     return mask
 
 
-def _cut(ov: Any, whole: Any, states: Sequence[Any], mask: Any) -> Any:
-    """The part of the graph that `states` need."""
+class _Kept(NamedTuple):
+    """Keys or values that the graph kept as its state."""
+
+    before: Any
+    """A parameter in their place."""
+    new: Any
+    """The output that is appended to them."""
+
+
+def _keys_as_inputs(ov: Any, whole: Any) -> list[_Kept]:
+    """Let inputs take the place of all states; they are read, ordered by beam and appended to."""
+    kept = []
+    for number, read in enumerate(op for op in whole.get_ordered_ops() if _kind(op) == "ReadValue"):
+        ordered = [node for node in _readers(read) if _kind(node) == "Gather"]
+        joins = [node for one in ordered for node in _readers(one) if _kind(node) == "Concat"]
+        if len(ordered) != 1 or len(joins) != 1 or joins[0].get_input_size() != 2:
+            raise _FormError("it does not keep keys and values as its state")
+        shape = joins[0].output(0).get_partial_shape()
+        if shape.rank.get_length() != 4 or shape[1].is_dynamic or shape[3].is_dynamic:
+            raise _FormError("it does not keep keys and values as its state")
+        heads, numbers = shape[1].get_length(), shape[3].get_length()
+        before = ov.opset13.parameter([1, heads, -1, numbers], ov.Type.f32, name=f"before.{number}")
+        before.output(0).get_tensor().set_names({f"before.{number}"})
+        new = joins[0].input_value(1)
+        for reader in ordered[0].output(0).get_target_inputs():
+            reader.replace_source_output(before.output(0))
+        kept.append(_Kept(before, new))
+    _mend_broadcasts(ov, whole)
+    return kept
+
+
+def _mend_broadcasts(ov: Any, whole: Any) -> None:
+    """Let a broadcast of keys to more heads keep their number: 1 in the place of 0.
+
+    Graphs built from GGUF files say 0 there, which holds only as long as the graph keeps its state.
+    """
+    for node in whole.get_ordered_ops():
+        shape = node.input_value(1).get_node() if _kind(node) == "Broadcast" else None
+        if shape is None or _kind(shape) != "Concat":
+            continue
+        for part in shape.inputs():
+            source = part.get_source_output().get_node()
+            if _kind(source) == "Constant" and not source.get_data().any():
+                one = ov.opset13.constant([1], source.get_element_type())
+                part.replace_source_output(one.output(0))
+
+
+def _cut(
+    ov: Any, whole: Any, states: Sequence[Any], mask: Any, kept: Sequence[_Kept]
+) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """The part of the graph that `states` need, and its inputs for keys and values."""
     joined = ov.opset13.concat(states, axis=-1) if len(states) > 1 else states[0]
     result = ov.opset13.result(joined)
     needed = _upstream(result)
     inputs = [node for node in whole.get_parameters() if node.get_name() in needed]
     if names := {_name(node) for node in inputs} ^ set(_INPUTS):
         raise _FormError(f"its inputs differ in {', '.join(sorted(names))}")
-    sinks = [
-        sink for sink in whole.get_sinks() if sink.input_value(0).get_node().get_name() in needed
-    ]
-    return ov.Model([result], sinks, [*inputs, mask], "states")
+    used = [one for one in kept if one.before.get_name() in needed]
+    if not used:
+        raise _FormError("it does not keep keys and values as its state")
+    results = [result, *(ov.opset13.result(one.new) for one in used)]
+    model = ov.Model(results, [*inputs, mask, *(one.before for one in used)], "states")
+    shapes = {_name(one.before): one.before.get_partial_shape() for one in used}
+    keys = {name: (shape[1].get_length(), shape[3].get_length()) for name, shape in shapes.items()}
+    return model, keys
 
 
 def _upstream(result: Any) -> set[str]:
@@ -167,14 +226,6 @@ def _upstream(result: Any) -> set[str]:
             sources = (node.input_value(i).get_node() for i in range(node.get_input_size()))
             open_ends.extend(sources)
     return found
-
-
-def _bytes_a_token(model: Any) -> int:
-    """From the states' shapes [batch, heads, tokens, numbers a head]."""
-    kept = [sink.input_value(0).get_partial_shape() for sink in model.get_sinks()]
-    if not kept or any(shape.rank.get_length() != 4 for shape in kept):
-        raise _FormError("it does not keep keys and values as its state")
-    return sum(_KEY_BYTES * shape[1].get_length() * shape[3].get_length() for shape in kept)
 
 
 def _readers(node: Any) -> list[Any]:
