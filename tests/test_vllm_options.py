@@ -99,6 +99,7 @@ def test_shares_of_a_mix_are_added_up() -> None:
         ("reward-model", {}),
         ("reward-model", {"device": "auto"}),
         ("value-head", {"device": "cuda"}),
+        ("value-head", {"model": "Qwen/Qwen3-0.6B"}),
     ],
 )
 def test_a_verifier_on_the_engines_gpu_states_its_share(
@@ -110,6 +111,11 @@ def test_a_verifier_on_the_engines_gpu_states_its_share(
     assert shares(0.7, {**knobs, "memory_share": 0.3}, verifier).memory_share == 0.7
     with pytest.raises(UsageError, match="shares GPU 0"):
         shares(0.7, {"arithmetic": 1.0, verifier: {**knobs, "weight": 1}}, "mix")
+
+
+def test_a_head_on_openvino_takes_nothing_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert shares(0.9, {}, "value-head").memory_share == 0.9
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")

@@ -12,6 +12,8 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 HONOURED_LAYERS = ("full_attention", "sliding_attention")
 STEADY_ROTATIONS = ("default", "linear", "llama3", "yarn", "proportional")
 """Rotary embeddings under which a token's key does not depend on how long the text becomes."""
+_SHARES: dict[int, dict[str, float]] = {}
+"""What the models that this program has loaded may take of each GPU's memory."""
 
 
 def load(
@@ -55,13 +57,26 @@ def load(
     return loaded, folder
 
 
-def bound_memory(device: str | None, share: float | None) -> None:
-    """Keep this program within a share of a GPU's memory; nothing where no GPU is used."""
+def bound_memory(model: str, device: str | None, share: float | None) -> None:
+    """Let a model take a share of its GPU's memory, beside the shares of those loaded before it.
+
+    torch knows one bound for the whole program: it becomes their sum, and none with a model whose
+    share is None. A model that is loaded again counts once. Nothing where no GPU is used.
+    """
     import torch
 
-    if share is not None and device != "cpu" and torch.cuda.is_available():
-        gpu = None if device in (None, "auto") else torch.device(device).index
-        torch.cuda.set_per_process_memory_fraction(share, gpu)
+    if device == "cpu" or not torch.cuda.is_available():
+        return
+    if device == "auto":
+        gpus = range(torch.cuda.device_count())
+    else:
+        index = None if device is None else torch.device(device).index
+        gpus = range(index or 0, (index or 0) + 1)
+    for gpu in gpus:
+        shares = _SHARES.setdefault(gpu, {})
+        shares[model] = 1.0 if share is None else share
+        if set(shares.values()) != {1.0}:
+            torch.cuda.set_per_process_memory_fraction(min(sum(shares.values()), 1.0), gpu)
 
 
 def refuse_unhonoured(config: Any) -> None:

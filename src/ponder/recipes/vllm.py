@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ponder.engines.vllm.options import VllmOptions
 from ponder.errors import UsageError
+from ponder.verifiers.value_head import runs_on_transformers
 
 if TYPE_CHECKING:
     from ponder.engines.vllm import VllmEngine
@@ -59,7 +60,7 @@ def check_memory(options: VllmOptions, study: Study) -> None:
     """Raise UsageError where engine and verifiers ask for more than the whole of a GPU's memory.
 
     A verifier on a GPU of the engine must state its share: unbounded, it fails after the minutes
-    that both take to load. What a value head's base model runs on is known by its `device` alone.
+    that both take to load.
     """
     shares: dict[int, list[float]] = {}
     for name, knobs in _knobs_by_verifier(study):
@@ -97,11 +98,18 @@ def _gpu(verifier: str, knobs: Mapping[str, Any]) -> int | None:
     """The GPU that a verifier loads its model on, by torch's name of it; None: on none."""
     device = knobs.get("device")
     if device in (None, "auto") and "memory_share" not in knobs:
-        return 0 if verifier == "reward-model" and _has_gpu() else None
+        return 0 if _needs_torch(verifier, knobs) and _has_gpu() else None
     if device in (None, "auto", "cuda"):
         return 0
     kind, _, number = str(device).partition(":")
     return int(number) if kind == "cuda" and number.isdecimal() else None
+
+
+def _needs_torch(verifier: str, knobs: Mapping[str, Any]) -> bool:
+    """Whether torch runs it; a value head's base model decides that."""
+    if verifier != "value-head":
+        return verifier == "reward-model"
+    return runs_on_transformers(knobs.get("head"), knobs.get("model"))
 
 
 def _has_gpu() -> bool:

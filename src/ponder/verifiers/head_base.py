@@ -73,7 +73,7 @@ def find_base(
     """
     if dtype not in (None, *DTYPES):
         raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    if named is not None and _is_checkpoint(named):
+    if named is not None and is_checkpoint(named):
         _refuse("an OpenVINO base model", named, threads=threads)
         return TransformersBase.find(str(named), device, dtype, trained, memory_share)
     _refuse(
@@ -85,8 +85,8 @@ def find_base(
     return OpenVinoBase.find(find_model(named, announce), named, threads, dtype, trained)
 
 
-def _is_checkpoint(named: str | Path) -> bool:
-    """Whether transformers is to read it."""
+def is_checkpoint(named: str | Path) -> bool:
+    """Whether transformers is to run it, and not OpenVINO."""
     path = Path(named).expanduser()
     if path.exists():
         return (path / "config.json").exists() and not (path / "openvino_model.xml").exists()

@@ -15,13 +15,13 @@ Prompt = Literal["question", "messages"]
 Labels = Literal["outcome", "monte_carlo"]
 Activation = Literal["relu", "tanh"]
 Precision = Literal["f32", "bf16", "f16"]
+"""What the numbers between weights are computed in; f16 on transformers only."""
 PRECISIONS: Final[Mapping[str, Precision]] = {
     "float32": "f32",
     "bfloat16": "bf16",
     "float16": "f16",
 }
 """By the dtype that a user names."""
-"""What the numbers between weights are computed in; f16 on transformers only."""
 
 
 class _Described(BaseModel):

@@ -110,14 +110,7 @@ class ValueHead:
     @classmethod
     def load(cls, folder: Path) -> ValueHead:
         """The head in `folder`; raises VerifierError, naming the file that cannot be read."""
-        try:
-            config = HeadConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-        except FileNotFoundError:
-            raise VerifierError(
-                f"{folder} holds no {CONFIG_FILE}: train a head with `ponder train-verifier`"
-            ) from None
-        except (OSError, ValidationError) as error:
-            raise VerifierError(f"{folder / CONFIG_FILE}: {_line(error)}") from error
+        config = read_config(folder)
         try:
             arrays = _safetensors().load_file(folder / ARRAYS_FILE)
             return cls(config, arrays["centre"], arrays["spread"], _dense(arrays))
@@ -131,6 +124,18 @@ class ValueHead:
         return {
             name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()
         }
+
+
+def read_config(folder: Path) -> HeadConfig:
+    """What the head in `folder` says of itself; raises VerifierError, naming the file."""
+    try:
+        return HeadConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+    except FileNotFoundError:
+        raise VerifierError(
+            f"{folder} holds no {CONFIG_FILE}: train a head with `ponder train-verifier`"
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise VerifierError(f"{folder / CONFIG_FILE}: {_line(error)}") from error
 
 
 def step_features(outputs: Array, start: int, ends: Sequence[int], kind: Features) -> Array:

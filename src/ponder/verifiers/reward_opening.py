@@ -53,7 +53,7 @@ def open_parts(settings: Settings, family: Family) -> RewardParts:
     """Load tokenizer and weights; takes seconds to minutes. Raises VerifierError."""
     tokenizer = open_tokenizer(settings.model)
     written = RewardFormat(family, tokenizer, pad_id(settings.model, family))
-    bound_memory(settings.device, settings.memory_share)
+    bound_memory(settings.model, settings.device, settings.memory_share)
     trees = TorchTrees.open(
         settings.model, _readout(family, written), device=settings.device, dtype=settings.dtype
     )

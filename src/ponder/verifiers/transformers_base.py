@@ -89,7 +89,7 @@ class TransformersBase:
         tokenizer = CheckpointTokenizer(CheckpointText.open(self.model))
         width = len(layers) * self._config().hidden_size
         readout, dtype = HiddenStates(tuple(layers)), _DTYPES[self.computed]
-        bound_memory(self.device, self.memory_share)
+        bound_memory(self.model, self.device, self.memory_share)
         trees = TorchTrees.open(self.model, readout, device=self.device, dtype=dtype)
         return StateReader.over(
             trees, width, tokenizer, prompt, cache_gb=cache_gb, tokens_a_pass=TOKENS_A_PASS

@@ -15,9 +15,9 @@ from ponder.backends.tree_passes import ReadCounts
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
-from ponder.verifiers.head_base import HeadBase, find_base, is_missing
+from ponder.verifiers.head_base import HeadBase, find_base, is_checkpoint, is_missing
 from ponder.verifiers.head_config import HeadConfig
-from ponder.verifiers.head_file import ValueHead, step_features
+from ponder.verifiers.head_file import ValueHead, read_config, step_features
 from ponder.verifiers.opening import OpenedOnce
 from ponder.verifiers.reward_opening import DType, check_share
 from ponder.verifiers.state_reader import SolutionStates, StateReader
@@ -138,6 +138,15 @@ class ValueHeadVerifier:
                 f"{reader.width}: name {config.base.name} as `model`"
             )
         return reader
+
+
+def runs_on_transformers(head: str | Path | None, model: str | Path | None) -> bool:
+    """Whether a head's base model does, by what is named; nothing is loaded.
+
+    Raises UsageError for a head that is not there, VerifierError for one that cannot be read.
+    """
+    named = model or read_config(_head_folder(head)).base.path
+    return named is not None and is_checkpoint(named)
 
 
 class _Base:
