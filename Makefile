@@ -63,7 +63,7 @@ bench-small: dev ## only see that the benchmarks work
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m benchmarks --size small --repeats 1 --output $(RESULTS)/benchmarks.json
 
-# VLLM=vllm on a machine with a GPU; PONDER_VLLM_MODEL=FOLDER for another model than SmolLM2.
+# VLLM=vllm on a machine with a GPU; PONDER_VLLM_MODEL=FOLDER for another model beside SmolLM2.
 test-vllm: $(VLLM_STAMP) ## the tests on real vLLM, in .venv-vllm, written down in the same file
 	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test-vllm.xml
 	$(VLLM_VENV)/bin/python -m pytest tests/test_vllm*.py --junit-xml=$(RESULTS)/test-vllm.xml

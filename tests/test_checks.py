@@ -146,15 +146,17 @@ def test_a_page_without_the_heading_is_refused(
     assert "an older run" not in written
 
 
-def test_runs_with_vllm_are_counted_by_file() -> None:
+def test_runs_with_vllm_are_counted_by_file_and_model() -> None:
     results = [
         junit.Result("tests/test_a::test_b", "passed", "", 2.0, full_size=False),
         junit.Result("tests/test_a::test_c", "failed", "", 1.5, full_size=False),
+        junit.Result("tests/test_a::test_b[m]", "passed", "", 1.0, full_size=False, model="m"),
         junit.Result("tests/test_d::test_e", "passed", "", 1.0, full_size=False),
     ]
     table = list(record_verification.by_file(results))[2:]
     assert table == [
         "| `tests/test_a` | 1 passed, 1 failed, 0 skipped | 3.5 |",
+        "| `tests/test_a` on m | 1 passed, 0 failed, 0 skipped | 1.0 |",
         "| `tests/test_d` | 1 passed, 0 failed, 0 skipped | 1.0 |",
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from ponder.backends.checkpoint import end_ids
 from ponder.engines.vllm import VllmEngine, VllmOptions
 from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step
 from tests.contracts.engine_contract import CONTRACT, Check
-from tests.vllm_models import CONTEXT, LEAKING, language_model
+from tests.vllm_models import CONTEXT, LEAKING, language_model, language_models
 from tests.walking import Path as Walk
 from tests.walking import asked, check_ids, check_separators, drawn, walked, within
 
@@ -30,9 +30,14 @@ BLOCK = 32
 LONG = "Write about a river, a lake, a mountain, a desert and a wood. " * 12
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return language_model(tmp_path_factory.getbasetemp())
+@pytest.fixture(scope="module", params=language_models(), ids=lambda named: Path(named).name)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return language_model(tmp_path_factory.getbasetemp(), request.param)
+
+
+@pytest.fixture(autouse=True)
+def _told(model: Path, record_property: Callable[[str, object], None]) -> None:
+    record_property("model", model.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

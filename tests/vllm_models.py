@@ -22,17 +22,24 @@ SIZES: dict[str, Any] = {
 }
 
 
-def language_model(base: Path) -> Path:
-    """The folder that PONDER_VLLM_MODEL names, else SmolLM2-135M-Instruct; made once in `base`.
+SMOLLM2 = "SmolLM2-135M-Instruct"
 
-    Both get a generation config that must not matter: theirs is a copy, the weights are linked.
+
+def language_models() -> list[str]:
+    """SmolLM2, and the folder that PONDER_VLLM_MODEL names where it is set."""
+    return [SMOLLM2, *filter(None, [os.environ.get("PONDER_VLLM_MODEL")])]
+
+
+def language_model(base: Path, named: str = SMOLLM2) -> Path:
+    """The folder of one of `language_models`; what has to be made is made once in `base`.
+
+    Each gets a generation config that must not matter: theirs is a copy, the weights are linked.
     """
-    named = os.environ.get("PONDER_VLLM_MODEL")
-    model = Path(named).resolve() if named else base / "smollm2"
+    model = base / named if named == SMOLLM2 else Path(named).resolve()
     leaking = base / "leaking" / model.name
     if leaking.exists():
         return leaking
-    if not named:
+    if named == SMOLLM2:
         _from_gguf(default_model(), model)
     leaking.mkdir(parents=True)
     for file in model.iterdir():

@@ -23,6 +23,8 @@ class Result(NamedTuple):
     seconds: float
     full_size: bool
     """Marked `long`."""
+    model: str = ""
+    """On which it ran, where the test tells."""
 
 
 def read(path: Path) -> list[Result]:
@@ -41,13 +43,15 @@ def _result(case: ElementTree.Element) -> Result:
     skip = case.find("skipped")
     broken = case.find("failure") is not None or case.find("error") is not None
     outcome: Outcome = "failed" if broken else "passed" if skip is None else "skipped"
+    told = {entry.get("name"): entry.get("value", "") for entry in case.iter("property")}
     names = (case.get("classname", "").replace(".", "/"), case.get("name", ""))
     return Result(
         name="::".join(filter(None, names)),
         outcome=outcome,
         reason="" if skip is None else _reason(skip),
         seconds=float(case.get("time", 0)),
-        full_size="size" in {entry.get("name") for entry in case.iter("property")},
+        full_size="size" in told,
+        model=told.get("model", ""),
     )
 
 

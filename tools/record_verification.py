@@ -49,13 +49,16 @@ def full_sizes(results: Results) -> Iterator[str]:
 
 
 def by_file(results: Results) -> Iterator[str]:
-    """One line a file of tests: its counts and seconds, opening models included."""
+    """One line a file of tests and model: its counts and seconds, opening models included."""
     yield "| tests | outcome | seconds |"
     yield "| --- | --- | ---: |"
-    for file in dict.fromkeys(result.name.partition("::")[0] for result in results):
-        own = [result for result in results if result.name.partition("::")[0] == file]
+    parts: dict[tuple[str, str], list[junit.Result]] = {}
+    for result in results:
+        parts.setdefault((result.name.partition("::")[0], result.model), []).append(result)
+    for (file, model), own in parts.items():
         seconds = sum(result.seconds for result in own)
-        yield f"| `{file}` | {junit.closing_line(own)} | {seconds:.1f} |"
+        on = f" on {model}" if model else ""
+        yield f"| `{file}`{on} | {junit.closing_line(own)} | {seconds:.1f} |"
 
 
 _ANYWHERE = ("ponder", "math-verify", "numpy", "torch", "transformers", "pytest")

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
-from zlib import crc32
 
 from ponder.backends.drafting import Draft, Ending
 from ponder.backends.models import silent
@@ -15,6 +14,7 @@ from ponder.engines.base import Capabilities
 from ponder.engines.merging import merged
 from ponder.engines.openings import KEPT, Openings
 from ponder.engines.prefix_ids import Rendered, prefix_ids
+from ponder.engines.vllm.copies import Copies
 from ponder.engines.vllm.loading import check_installed, end, load
 from ponder.engines.vllm.model import LoadedModel, describe
 from ponder.engines.vllm.options import VllmOptions
@@ -41,6 +41,7 @@ class VllmEngine:
         self._numbers = count()
         self._separators = SeparatorTokens(model.text.vocabulary)
         self._openings = Openings(self._rendered, openings_kept)
+        self._copies = Copies(model.copies, model.capabilities.slots // model.copies)
 
     @classmethod
     async def open(
@@ -81,9 +82,8 @@ class VllmEngine:
             for index in range(len(seeds)):
                 yield Completion(index, "", "aborted", Usage(generated=0), error=str(error))
             return
-        rank = self._rank(prefix)
         samples = [
-            self._sample(prompt, index, parameters(sampling, prompt, seed), rank)
+            self._sample(prompt, index, parameters(sampling, prompt, seed), prefix.problem.id)
             for index, seed in enumerate(seeds)
         ]
         async with aclosing(merged(samples)) as completions:
@@ -135,29 +135,25 @@ class VllmEngine:
         stop_ids = self._separators.of(sampling.separator)
         return Prompt(ids, ending, stop_ids, vocabulary.unfinished(ids[start:]), retokenised)
 
-    def _rank(self, prefix: Prefix) -> int | None:
-        """Which copy of the model solves this problem, so that it finds its prefixes there."""
-        copies = self._model.copies
-        return crc32(prefix.problem.id.encode()) % copies if copies > 1 else None
-
     async def _sample(
-        self, prompt: Prompt, index: int, sampling: Any, rank: int | None
+        self, prompt: Prompt, index: int, sampling: Any, problem_id: str
     ) -> AsyncGenerator[Completion, None]:
         from vllm.exceptions import VLLMError
         from vllm.inputs import tokens_input
 
         draft = Draft(self._model.text.vocabulary, prompt.ending, prompt.carried)
         following = Following(index, prompt, draft)
-        outputs = self._llm.generate(
-            tokens_input(list(prompt.ids)),
-            sampling,
-            f"ponder-{next(self._numbers)}",
-            data_parallel_rank=rank,
-        )
-        try:
-            error = await following.to_its_end(outputs)
-        except VLLMError as failure:
-            error = f"vLLM failed: {failure}"
-        finally:
-            self.overdrawn += following.overdrawn
+        with self._copies.one(problem_id) as copy:
+            outputs = self._llm.generate(
+                tokens_input(list(prompt.ids)),
+                sampling,
+                f"ponder-{next(self._numbers)}",
+                data_parallel_rank=copy if self._model.copies > 1 else None,
+            )
+            try:
+                error = await following.to_its_end(outputs)
+            except VLLMError as failure:
+                error = f"vLLM failed: {failure}"
+            finally:
+                self.overdrawn += following.overdrawn
         yield following.completion(self.capabilities.tokenizer, error)

@@ -27,7 +27,7 @@ class VllmOptions:
     tensor_parallel: int = 1
     """GPUs that share each layer."""
     data_parallel: int = 1
-    """Copies of the model; a problem stays with one, whose cache then holds its prefixes."""
+    """Copies of the model; a problem stays with one while it has room, for its prefixes' sake."""
     memory_share: float = 0.9
     """Of each GPU's memory (on the CPU: of the main memory) that weights and cache may take."""
     cache_gb: float | None = None
