@@ -136,6 +136,15 @@ def test_a_head_comes_back_from_its_files(hidden: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(features), head.predict(features))
 
 
+def test_the_head_of_the_gsm8k_recipe_is_for_any_machine() -> None:
+    head = ValueHead.load(Path(__file__).parents[1] / "recipes/gsm8k-qwen/head")
+    assert head.config.base.path == head.config.base.name
+    assert head.config.training is not None
+    assert head.config.training.better_within_problems
+    [average] = head.predict(head.centre[np.newaxis])
+    assert 0 < average < 0.5, "most samples of this model are wrong"
+
+
 def test_the_identity_is_of_what_decides_scores() -> None:
     head = made_head(OTHER, 4)
     figures = FIGURES.model_copy(update={"seed": 2})
