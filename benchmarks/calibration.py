@@ -32,6 +32,11 @@ class ItemTime(NamedTuple):
     processor_seconds: float
     """Of all threads of the process."""
 
+    def between(self, other: ItemTime) -> ItemTime:
+        """The mean of two loops, one before and one after what is measured."""
+        seconds = (self.seconds + other.seconds) / 2
+        return ItemTime(seconds, (self.processor_seconds + other.processor_seconds) / 2)
+
 
 async def item_time(record: list[object], items: int = ITEMS) -> ItemTime:
     """Times an await that goes through the event loop, and the record as JSON."""

@@ -42,7 +42,7 @@ class NodeTime:
     processor_seconds: float
     """Of all threads of the process."""
     item: ItemTime
-    """Of the calibration loop, measured just before."""
+    """Of the calibration loop: half of its turns just before the run, half just after."""
 
     @property
     def ratio(self) -> float:
@@ -81,7 +81,7 @@ async def measure(options: Options) -> Results:
     items = 100 if options.small else ITEMS
     records = {name: await _record(name) for name in scripted.strategies(4)}
     times = [
-        await _time(name, n, problems, await item_time(records[name], items))
+        await _time(name, n, problems, records[name], items)
         for _ in options.turns
         for n, problems in cases
         for name in records
@@ -97,12 +97,14 @@ async def _record(strategy: str) -> list[object]:
         return record_of(store)
 
 
-async def _time(strategy: str, n: int, problems: int, item: ItemTime) -> NodeTime:
+async def _time(strategy: str, n: int, problems: int, record: list[object], items: int) -> NodeTime:
     method = scripted.method(scripted.strategies(n)[strategy])
+    before = await item_time(record, items // 2)
     with tempfile.TemporaryDirectory() as folder, open_store(folder) as store:
         processor, started = time.process_time(), time.perf_counter()
         await solve(method, problems, store)
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
+        item = before.between(await item_time(record, items // 2))
         nodes = sum(len(trace.nodes) for trace in store.traces())
     return NodeTime(strategy, n, problems, nodes, seconds, processor, item)
 
@@ -138,8 +140,9 @@ def section(results: Results) -> Iterator[str]:
         "verifier, ranked, kept in the call log and in the trace of a run on disk. Its time is "
         f"told in items of a calibration loop in the same process: {ITEMS:,} turns, each of which "
         "awaits `asyncio.sleep(0)` once and makes the JSON of what the run keeps of such a node "
-        "(its sample call, its score call, its place in the trace). The garbage collector looks "
-        "as seldom as on ponder's command line, which counts for both."
+        "(its sample call, its score call, its place in the trace). Half of the turns come before "
+        "the run and half after it. The garbage collector looks as seldom as on ponder's command "
+        "line, which counts for both."
     )
     yield ""
     yield (
