@@ -87,8 +87,7 @@ def _at_tokens(ends: list[int], offsets: tuple[int, ...]) -> list[int]:
     moved: list[int] = []
     token = 0
     for end in ends:
-        while offsets[token] < end:
-            token += 1
+        token = bisect_left(offsets, end, token)
         if not moved or moved[-1] < offsets[token]:
             moved.append(offsets[token])
     return moved

@@ -64,11 +64,9 @@ class StoredCallLog:
         """Append; returns at once, the record is durable with its transaction."""
         if self._submit is None:
             raise StoreError(f"{self._database.path} is open for reading only")
-        problem_id, path, kind, identity, request = key
+        problem_id, path, *names = key
         calls = self.load(problem_id)
-        content, failed = record
-        row = (storable(problem_id), path_text(path), kind, identity, request, content, int(failed))
-        self._submit(Write(_INSERT, [row]))
+        self._submit(Write(_INSERT, [(problem_id, path_text(path), *names, *record)]))
         calls[key] = record
         self._appended[problem_id] = self.appended(problem_id) + 1
 
@@ -80,7 +78,7 @@ class StoredCallLog:
     def _read(self, problem_id: str) -> Calls:
         with self._loading:
             if problem_id not in self._problems:
-                unread = not self.at_hand(problem_id)
+                unread = not self.at_hand(storable(problem_id))
                 self._problems[problem_id] = dict(self.records(problem_id) if unread else ())
             return self._problems[problem_id]
 
