@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.training.calibration import platt
+from ponder.training.calibration import Calibration, platt
+from ponder.training.heads import Numbers, averaged
 from ponder.training.lbfgs import minimise
 from ponder.training.linear import fit, fit_chosen
 from ponder.training.metrics import Judged, auc_of, auc_within, reliability
 from ponder.training.network import EPOCHS, train
-from ponder.training.rows import Rows, Vector, cross_entropy, sigmoid
-from ponder.training.split import fold_of, part_of
+from ponder.training.rows import Matrix, Rows, Standard, Vector, cross_entropy, sigmoid
+from ponder.training.split import fold_of, part_of, splits
+from ponder.verifiers.head_file import Dense
 
 SEPARATION = 1.0
 """Distance between the means of two unit normals; the best AUC is Phi(distance / sqrt 2)."""
@@ -225,6 +227,43 @@ def test_reliability_counts_everything_once() -> None:
 def test_a_problem_has_one_part_and_one_fold(problem_id: str, seed: int) -> None:
     assert part_of(problem_id, seed) == part_of(problem_id, seed)
     assert 0 <= fold_of(problem_id, seed, 5) < 5
+
+
+@given(st.lists(st.text(), min_size=1, unique=True), st.integers(0, 3), st.integers(3, 7))
+def test_with_folds_a_problem_is_held_out_once(ids: list[str], seed: int, folds: int) -> None:
+    heads = splits(ids, seed, folds)
+    for parts in zip(*heads, strict=True):
+        counts = [parts.count(part) for part in ("held_out", "validation", "train")]
+        assert counts == [1, 1, folds - 2]
+    assert splits(ids[:1], seed, folds) == [parts[:1] for parts in heads]
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_the_average_of_heads_gives_the_mean_of_their_calibrated_logits(hidden: int) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(2.0, 3.0, (40, 6)).astype(np.float32)
+
+    def array(*shape: int) -> Matrix:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    def numbers() -> Numbers:
+        inner = (Dense(array(6, hidden), array(hidden)),) if hidden else ()
+        outer = Dense(array(hidden or 6, 1), array(1))
+        calibration = Calibration(float(rng.uniform(0.5, 2)), float(rng.normal()))
+        return Numbers(Standard(array(6), np.exp(array(6))), (*inner, outer), calibration)
+
+    def logits(head: Numbers) -> Vector:
+        values = head.standard.apply(features)
+        for layer in head.dense[:-1]:
+            values = np.maximum(values @ layer.weight + layer.bias, 0)
+        last = head.dense[-1]
+        told = (values @ last.weight + last.bias)[:, 0].astype(np.float64)
+        return told * head.calibration.scale + head.calibration.shift
+
+    heads = [numbers() for _ in range(3)]
+    mean = np.mean([logits(head) for head in heads], axis=0)
+    np.testing.assert_allclose(logits(averaged(heads)), mean, rtol=1e-4, atol=1e-4)
+    assert averaged(heads[:1]) is heads[0]
 
 
 def test_parts_have_their_shares_and_depend_on_the_seed() -> None:

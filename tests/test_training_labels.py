@@ -270,6 +270,7 @@ def test_bad_words_are_one_line(
         "is a file": ["train-verifier", run, "-o", pool],
         "got 'twenty'": ["train-verifier", run, "-o", tmp_path / "h", "--layers", "twenty"],
         "got 'no-such'": ["train-verifier", run, "-o", tmp_path / "h", "--labels", "no-such"],
+        "at least 3, got 2": ["train-verifier", run, "-o", tmp_path / "h", "--folds", "2"],
         "give `--labels FILE`": ["train-verifier", run, "-o", tmp_path / "h", "--hard"],
         "by `--model`": ["train-verifier", run, "-o", tmp_path / "h"],
     }

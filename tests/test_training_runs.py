@@ -21,7 +21,9 @@ from ponder.errors import UsageError
 from ponder.report.training import training_lines
 from ponder.training.base_model import BaseModel
 from ponder.training.graded_runs import GradedRun, distinct, read_graded
+from ponder.training.heads import value_head
 from ponder.training.learning_rows import ReadProblem, rows_of
+from ponder.training.metrics import Judged, area_of
 from ponder.training.settings import HeadSettings, TrainingReport
 from ponder.training.split import part_of
 from ponder.training.train import Training
@@ -178,6 +180,48 @@ async def test_a_hidden_layer_is_saved_as_it_was_judged(sampled: Path, tmp_path:
     head = ValueHead.load(tmp_path)
     assert [layer.weight.shape for layer in head.dense] == [(2 * WIDTH, 8), (8, 1)]
     assert report["held_out"]["better_than_chance"]
+
+
+async def test_with_folds_every_problem_is_judged_by_a_head_that_was_not_taught_it(
+    sampled: Path, tmp_path: Path
+) -> None:
+    run = read_graded(sampled / "plays")
+    report = await train(run, tmp_path, WordStates, folds=4, hidden=8)
+    assert report["problems"] == dict.fromkeys(report["problems"], PROBLEMS)
+    (selection,) = report["held_out"]["selection"].values()
+    assert selection["problems"] == report["held_out"]["problems"] == PROBLEMS
+    assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(0.85, abs=0.05)
+    head = ValueHead.load(tmp_path)
+    assert [layer.weight.shape for layer in head.dense] == [(2 * WIDTH, 4 * 8), (4 * 8, 1)]
+    assert len(report["search"]) == len(report["calibration"]) == 4
+    told = "\n".join(training_lines(report))
+    assert f"4 heads, averaged: each trained on 2/4 of {PROBLEMS} problems" in told
+
+
+async def test_folds_find_nothing_in_noise(sampled: Path, tmp_path: Path) -> None:
+    report = await train(read_graded(sampled / "guesses"), tmp_path, WordStates, folds=5)
+    assert not report["held_out"]["better_than_chance"]
+
+
+async def test_one_head_of_several_judges_as_it_would_alone(sampled: Path, tmp_path: Path) -> None:
+    """The figures are of what each head says of its own fold, put together by hand."""
+    run = read_graded(sampled / "plays")
+    training = Training([run], base(WordStates), tmp_path, HeadSettings(folds=3), Silent())
+    report = await training.train()
+    assert report is not None
+    problems, names = training._read()
+    items: list[tuple[float, float, int]] = []
+    for parts in training._splits(problems, names):
+        numbers = training._fitted(parts, names).head.numbers
+        taught = value_head(training.base, training.settings, numbers, training._figures(parts))
+        for problem in parts["held_out"]:
+            scores = taught.predict(problem.features)
+            for candidate in problem.problem.counted:
+                end = problem.problem.steps.ways[candidate][-1]
+                items.append((scores[end], problem.problem.right[candidate], problem.number))
+    columns = np.array(items, dtype=np.float64).T
+    area = area_of(Judged(columns[0], columns[1], columns[2].astype(np.int64)))
+    assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(area, abs=1e-6)
 
 
 async def test_problems_never_cross_the_split(sampled: Path, tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def train_verifier(
     hidden: Annotated[
         int, typer.Option(help="Units of a hidden layer; 0 is a linear head.", min=0)
     ] = 0,
+    folds: Annotated[
+        int,
+        typer.Option(help="So many heads, each judged by problems it was not taught, averaged."),
+    ] = 0,
     prompt: Annotated[
         Prompt, typer.Option(help="What the model reads before the steps.")
     ] = "question",
@@ -88,7 +92,7 @@ def train_verifier(
     with working("reading"):
         graded = [read_graded(run) for run in runs]
         named = _labels(labels, graded, hard=hard)
-        settings = HeadSettings(features, prompt, hidden, seed, named, ends)
+        settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds)
         base = base_model(
             model or own_model(graded),
             chosen,

@@ -16,11 +16,18 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
     held_out = report["held_out"]
     layers = ",".join(map(str, report["layers"]))
     yield f"{report['base']}, layer {layers}, {report['features']}, {report['labels']} labels"
-    yield (
-        f"trained on {problems['train']} problems, {solutions['train']} solutions, "
-        f"{report['steps']} steps; judged by {problems['held_out']} held-out problems, "
-        f"{solutions['held_out']} solutions"
-    )
+    if folds := report["folds"]:
+        yield (
+            f"{folds} heads, averaged: each trained on {folds - 2}/{folds} of {problems['train']} "
+            f"problems, {report['steps']} steps; figures of each on the {folds}th that it was not "
+            f"taught: {problems['held_out']} problems, {solutions['held_out']} solutions"
+        )
+    else:
+        yield (
+            f"trained on {problems['train']} problems, {solutions['train']} solutions, "
+            f"{report['steps']} steps; judged by {problems['held_out']} held-out problems, "
+            f"{solutions['held_out']} solutions"
+        )
     yield f"AUC of solutions    {_area(held_out['solutions']['auc'])}"
     yield f"  within a problem  {_area(held_out['solutions']['auc_within'])}"
     yield f"AUC of steps        {_area(held_out['steps']['auc'])}"

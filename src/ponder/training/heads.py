@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponder.training import linear, network
 from ponder.training.base_model import BaseModel
@@ -21,12 +23,18 @@ from ponder.verifiers.head_config import HeadConfig, TrainingFigures
 from ponder.verifiers.head_file import Dense, ValueHead
 
 
-class FittedHead(NamedTuple):
-    """A head's numbers, and how they were found."""
+class Numbers(NamedTuple):
+    """What a head computes with."""
 
     standard: Standard
     dense: tuple[Dense, ...]
     calibration: Calibration
+
+
+class FittedHead(NamedTuple):
+    """A head's numbers, and how they were found."""
+
+    numbers: Numbers
     search: dict[str, object]
     """What was chosen, and by what: for the report."""
     validation: StepsTold
@@ -57,7 +65,39 @@ def fit_head(
     calibration = platt(logits, validation.targets, validation.weights)
     calibrated = calibration.scale * logits + calibration.shift
     told = _validation(calibrated, validation, train.base_rate)
-    return FittedHead(standard, dense, calibration, search, told)
+    return FittedHead(Numbers(standard, dense, calibration), search, told)
+
+
+def averaged(heads: Sequence[Numbers]) -> Numbers:
+    """One head whose logit is the mean of these heads' calibrated logits.
+
+    They read the same features and have as many layers, at most one of them hidden.
+    """
+    if len(heads) == 1:
+        return heads[0]
+    standard = heads[0].standard
+    members = [_calibrated(head, standard) for head in heads]
+    outer = [layers[-1] for layers in members]
+    bias = _single(np.mean([layer.bias for layer in outer], axis=0))
+    if len(members[0]) == 1:
+        line = Dense(_single(np.mean([layer.weight for layer in outer], axis=0)), bias)
+        return Numbers(standard, (line,), Calibration(1.0, 0.0))
+    inner = [layers[0] for layers in members]
+    side_by_side = Dense(
+        np.concatenate([layer.weight for layer in inner], axis=1),
+        np.concatenate([layer.bias for layer in inner]),
+    )
+    weight = _single(np.concatenate([layer.weight for layer in outer]) / len(members))
+    return Numbers(standard, (side_by_side, Dense(weight, bias)), Calibration(1.0, 0.0))
+
+
+def _calibrated(head: Numbers, standard: Standard) -> list[Dense]:
+    """Layers that read features of this standard and give the head's calibrated logit."""
+    own, (scale, shift) = head.standard, head.calibration
+    first, *rest = head.dense
+    bias = _single(first.bias + ((standard.mean - own.mean) / own.scale) @ first.weight)
+    *inner, last = Dense(first.weight * (standard.scale / own.scale)[:, None], bias), *rest
+    return [*inner, Dense(_single(last.weight * scale), _single(last.bias * scale + shift))]
 
 
 def _validation(logits: Vector, rows: Rows, base_rate: float) -> StepsTold:
@@ -70,8 +110,18 @@ def _validation(logits: Vector, rows: Rows, base_rate: float) -> StepsTold:
     }
 
 
+def mean_told(heads: Sequence[StepsTold]) -> StepsTold:
+    """The mean of what several heads' validation problems say; of one head, its own."""
+    areas = [told["auc"] for told in heads if told["auc"] is not None]
+    return {
+        "loss": fmean(told["loss"] for told in heads),
+        "loss_of_base_rate": fmean(told["loss_of_base_rate"] for told in heads),
+        "auc": fmean(areas) if areas else None,
+    }
+
+
 def value_head(
-    base: BaseModel, settings: HeadSettings, fitted: FittedHead, figures: TrainingFigures
+    base: BaseModel, settings: HeadSettings, numbers: Numbers, figures: TrainingFigures
 ) -> ValueHead:
     """The head as it is saved and served."""
     config = HeadConfig(
@@ -83,10 +133,10 @@ def value_head(
         prompt=settings.prompt,
         labels=settings.supervision,
         activation="relu",
-        calibration=config_of.Calibration(**fitted.calibration._asdict()),
+        calibration=config_of.Calibration(**numbers.calibration._asdict()),
         training=figures,
     )
-    return ValueHead(config, fitted.standard.mean, fitted.standard.scale, fitted.dense)
+    return ValueHead(config, numbers.standard.mean, numbers.standard.scale, numbers.dense)
 
 
 def with_figures(head: ValueHead, held_out: HeldOut) -> ValueHead:
@@ -118,5 +168,5 @@ def _layers(fitted: network.Network) -> tuple[Dense, ...]:
     return Dense(fitted.inner, fitted.inner_bias), Dense(fitted.outer[:, None], fitted.bias)
 
 
-def _single(values: Vector) -> Matrix:
+def _single(values: NDArray[np.floating]) -> Matrix:
     return values.astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -86,10 +86,22 @@ class HeldOut(TypedDict):
     """By run."""
 
 
+class Predicted(NamedTuple):
+    """A problem that a head was not taught, and what the head says of its steps."""
+
+    problem: ReadProblem
+    scores: Vector
+    """[steps], NaN for those that could not be read."""
+
+
+def predicted(problems: Sequence[ReadProblem], predict: Predict) -> list[Predicted]:
+    """What one head says of these problems."""
+    return [Predicted(problem, _scores(problem, predict)) for problem in problems]
+
+
 def judge(
-    problems: Sequence[ReadProblem],
+    told: Sequence[Predicted],
     runs: Sequence[GradedRun],
-    predict: Predict,
     *,
     labels: StepLabels | None,
     base_rate: float,
@@ -97,15 +109,15 @@ def judge(
 ) -> HeldOut:
     """The figures on these problems: candidates that count, as they were drawn.
 
-    `base_rate` is the training problems'. Steps are judged by what they were trained on: the
-    outcome of their solution, or their label where there is one.
+    Scores of several heads, each on its own problems, are compared as they are: all of them are
+    probabilities. `base_rate` is the training problems'. Steps are judged by what they were
+    trained on: the outcome of their solution, or their label where there is one.
     """
-    scores = [_predicted(problem, predict) for problem in problems]
-    steps = _judged_steps(problems, scores, labels)
-    solutions = _judged_solutions(problems, scores)
+    steps = _judged_steps(told, labels)
+    solutions = _judged_solutions(told)
     area, within = auc_of(solutions, seed), auc_within(solutions, seed)
     return {
-        "problems": len({problem.number for problem in problems}),
+        "problems": len({problem.number for problem, _ in told}),
         "steps": _figures(steps, base_rate, auc_of(steps, seed)),
         "solutions": {
             **_figures(solutions, base_rate, area),
@@ -114,24 +126,20 @@ def judge(
         "better_than_chance": area["ci_low"] is not None and area["ci_low"] > 0.5,
         "better_within_problems": None if within["ci_low"] is None else within["ci_low"] > 0.5,
         "selection": {
-            str(run.folder): _selection(run, problems, scores, seed)
+            str(run.folder): _selection(run, own, seed)
             for run in runs
-            if any(_of(run, problem) for problem in problems)
+            if (own := [one for one in told if _of(run, one.problem)])
         },
     }
 
 
-def solution_areas(
-    problems: Sequence[ReadProblem], predict: Predict
-) -> tuple[float | None, float | None]:
+def solution_areas(told: Sequence[Predicted]) -> tuple[float | None, float | None]:
     """The AUC of solutions by their last step: over all, and within problems; None: not told."""
-    scores = [_predicted(problem, predict) for problem in problems]
-    judged = _judged_solutions(problems, scores)
+    judged = _judged_solutions(told)
     return area_of(judged), area_within(judged)
 
 
-def _predicted(problem: ReadProblem, predict: Predict) -> Vector:
-    """[steps], NaN for those that could not be read."""
+def _scores(problem: ReadProblem, predict: Predict) -> Vector:
     readable = np.isfinite(problem.features).all(axis=1)
     scores = np.full(len(problem.features), np.nan)
     if readable.any():
@@ -139,11 +147,9 @@ def _predicted(problem: ReadProblem, predict: Predict) -> Vector:
     return scores
 
 
-def _judged_steps(
-    problems: Sequence[ReadProblem], scores: Sequence[Vector], labels: StepLabels | None
-) -> Judged:
+def _judged_steps(told: Sequence[Predicted], labels: StepLabels | None) -> Judged:
     items: list[tuple[float, float, int]] = []
-    for problem, own in zip(problems, scores, strict=True):
+    for problem, own in told:
         tree = problem.problem.steps
         for candidate in problem.problem.counted:
             way, right = tree.ways[candidate], problem.problem.right[candidate]
@@ -154,11 +160,11 @@ def _judged_steps(
     return _judged(items)
 
 
-def _judged_solutions(problems: Sequence[ReadProblem], scores: Sequence[Vector]) -> Judged:
+def _judged_solutions(told: Sequence[Predicted]) -> Judged:
     return _judged(
         [
             (own[problem.problem.steps.ways[c][-1]], problem.problem.right[c], problem.number)
-            for problem, own in zip(problems, scores, strict=True)
+            for problem, own in told
             for c in problem.problem.counted
         ]
     )
@@ -185,10 +191,7 @@ def _of(run: GradedRun, problem: ReadProblem) -> bool:
     return any(own is problem.problem for own in run.problems)
 
 
-def _selection(
-    run: GradedRun, problems: Sequence[ReadProblem], scores: Sequence[Vector], seed: int
-) -> Selection:
-    own = [(p, s) for p, s in zip(problems, scores, strict=True) if _of(run, p)]
+def _selection(run: GradedRun, own: Sequence[Predicted], seed: int) -> Selection:
     measured = measure(
         [problem.problem.example for problem, _ in own],
         [_scored(problem, values) for problem, values in own],

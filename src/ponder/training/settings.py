@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -27,12 +27,17 @@ class HeadSettings:
     """None: every step has its solution's outcome."""
     ends: float = 0.0
     """Share of a solution's weight that is its last step's, from 0 to 1; the rest is spread."""
+    folds: int = 0
+    """At least 3: so many heads, each judged by the fold of problems that it alone was not taught
+    or stopped by, and averaged. 0: one head, judged by a fifth of the problems."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.ends <= 1:
             raise UsageError(f"`ends` must be from 0 to 1, got {self.ends:g}")
         if self.hidden < 0:
             raise UsageError(f"`hidden` must be at least 0, got {self.hidden}")
+        if self.folds and self.folds < 3:
+            raise UsageError(f"`folds` must be 0, or at least 3, got {self.folds}")
 
     @property
     def supervision(self) -> Labels:
@@ -41,7 +46,7 @@ class HeadSettings:
 
 
 class StepsTold(TypedDict):
-    """How well the steps of the validation problems are told."""
+    """How well the steps of the validation problems are told; of several heads, their mean."""
 
     loss: float
     """Cross-entropy of steps, in nats; the calibration's two numbers were fitted to it."""
@@ -73,17 +78,20 @@ class TrainingReport(TypedDict):
     labels: Labels
     ends: float
     hidden: int
+    folds: int
+    """0: one head on one split; else so many, averaged."""
     seed: int
     problems: dict[Part, int]
     solutions: dict[Part, int]
     """Those that count: in training, each text of a problem once."""
     steps: int
-    """Rows that the head was fitted to."""
+    """Rows that the head was fitted to; of several heads, their mean."""
     base_rate: float
     """Of the training rows."""
-    search: Mapping[str, object]
-    """How the penalty or the epoch was chosen."""
-    calibration: dict[str, float]
+    search: Sequence[Mapping[str, object]]
+    """For each head, how the penalty or the epoch was chosen."""
+    calibration: Sequence[Mapping[str, float]]
+    """For each head."""
     validation: Validation
     held_out: HeldOut
     seconds: dict[str, float]

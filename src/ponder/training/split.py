@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Literal
 
 Part = Literal["train", "validation", "held_out"]
@@ -23,6 +24,19 @@ def part_of(problem_id: str, seed: int) -> Part:
     if place < TRAIN:
         return "train"
     return "validation" if place < TRAIN + VALIDATION else "held_out"
+
+
+def splits(problem_ids: Sequence[str], seed: int, folds: int) -> list[list[Part]]:
+    """For each head that is fitted, the part that each problem has in it.
+
+    Without folds that is one head, by `part_of`. With them every problem is held out for one head,
+    a validation problem of another, and taught to all the rest.
+    """
+    if not folds:
+        return [[part_of(name, seed) for name in problem_ids]]
+    own = [int(_uniform("part", name, seed) * folds) for name in problem_ids]
+    first: dict[int, Part] = {0: "held_out", 1: "validation"}
+    return [[first.get((fold - head) % folds, "train") for fold in own] for head in range(folds)]
 
 
 def fold_of(problem_id: str, seed: int, folds: int) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from ponder.errors import UsageError
@@ -16,18 +17,38 @@ from ponder.training.base_model import BaseModel
 from ponder.training.extraction import extract
 from ponder.training.feature_files import FeatureFiles
 from ponder.training.graded_runs import GradedRun, distinct
-from ponder.training.heads import fit_head, value_head, with_figures
-from ponder.training.held_out import judge, solution_areas
+from ponder.training.heads import (
+    FittedHead,
+    averaged,
+    fit_head,
+    mean_told,
+    value_head,
+    with_figures,
+)
+from ponder.training.held_out import Predicted, judge, predicted, solution_areas
 from ponder.training.learning_rows import ReadProblem, joined, rows_of
 from ponder.training.rows import Rows
 from ponder.training.settings import HeadSettings, TrainingReport
-from ponder.training.split import PARTS, Part, part_of
+from ponder.training.split import PARTS, Part, splits
 from ponder.verifiers.head_config import TrainingFigures
 
 FEATURES_FOLDER = "features"
 REPORT_FILE = "report.json"
 
 Parts = dict[Part, list[ReadProblem]]
+
+
+class Fitted(NamedTuple):
+    """A head that was fitted on one split of the problems."""
+
+    parts: Parts
+    head: FittedHead
+    validation: list[Predicted]
+    held_out: list[Predicted]
+    steps: int
+    """Rows that it was fitted to."""
+    base_rate: float
+    """Of those rows."""
 
 
 class Learnable(NamedTuple):
@@ -75,22 +96,22 @@ class Training:
 
     def _fit(self, reading: float) -> TrainingReport:
         start = time.perf_counter()
-        parts, names = self._parts()
-        rows = self._rows(parts)
-        fitted = fit_head(
-            rows.train, rows.validation, self.settings.hidden, self.settings.seed, names
-        )
+        problems, names = self._read()
+        fitted = [self._fitted(parts, names) for parts in self._splits(problems, names)]
         fit = time.perf_counter()
-        head = value_head(self.base, self.settings, fitted, self._figures(parts))
+        # Of several heads each problem has every part for some.
+        parts = fitted[0].parts if len(fitted) == 1 else dict.fromkeys(PARTS, problems)
+        numbers = averaged([one.head.numbers for one in fitted])
+        head = value_head(self.base, self.settings, numbers, self._figures(parts))
+        base_rate = fmean(one.base_rate for one in fitted)
         held_out = judge(
-            parts["held_out"],
+            [told for one in fitted for told in one.held_out],
             self.runs,
-            head.predict,
             labels=self.settings.labels,
-            base_rate=rows.train.base_rate,
+            base_rate=base_rate,
             seed=self.settings.seed,
         )
-        area, within = solution_areas(parts["validation"], head.predict)
+        area, within = solution_areas([told for one in fitted for told in one.validation])
         end = time.perf_counter()
         with_figures(head, held_out).save(self.folder)
         report: TrainingReport = {
@@ -103,15 +124,16 @@ class Training:
             "labels": self.settings.supervision,
             "ends": self.settings.ends,
             "hidden": self.settings.hidden,
+            "folds": self.settings.folds,
             "seed": self.settings.seed,
             "problems": {part: _problems(own) for part, own in parts.items()},
             "solutions": _solutions(parts),
-            "steps": len(rows.train),
-            "base_rate": rows.train.base_rate,
-            "search": fitted.search,
-            "calibration": fitted.calibration._asdict(),
+            "steps": round(fmean(one.steps for one in fitted)),
+            "base_rate": base_rate,
+            "search": [one.head.search for one in fitted],
+            "calibration": [one.head.numbers.calibration._asdict() for one in fitted],
             "validation": {
-                **fitted.validation,
+                **mean_told([one.head.validation for one in fitted]),
                 "solutions_auc": area,
                 "solutions_auc_within": within,
             },
@@ -120,6 +142,22 @@ class Training:
         }
         (self.folder / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
         return report
+
+    def _fitted(self, parts: Parts, names: Sequence[str]) -> Fitted:
+        """One head, and what it says of the problems that it was not taught."""
+        rows = self._rows(parts)
+        head = fit_head(
+            rows.train, rows.validation, self.settings.hidden, self.settings.seed, names
+        )
+        served = value_head(self.base, self.settings, head.numbers, self._figures(parts))
+        return Fitted(
+            parts,
+            head,
+            predicted(parts["validation"], served.predict),
+            predicted(parts["held_out"], served.predict),
+            len(rows.train),
+            rows.train.base_rate,
+        )
 
     def _figures(self, parts: Parts) -> TrainingFigures:
         """What is known before judging."""
@@ -132,8 +170,8 @@ class Training:
             data="; ".join(dict.fromkeys(run.source for run in self.runs)),
         )
 
-    def _parts(self) -> tuple[Parts, list[str]]:
-        """The problems with their features by part, and the id behind each problem's number.
+    def _read(self) -> tuple[list[ReadProblem], list[str]]:
+        """The problems with their features, and the id behind each problem's number.
 
         One question under several ids is one problem: all of it is in one part.
         """
@@ -144,12 +182,24 @@ class Training:
         ids = [first[problem.example.problem.question] for problem in problems]
         names = list(dict.fromkeys(ids))
         numbers = {name: number for number, name in enumerate(names)}
-        parts: Parts = {part: [] for part in PARTS}
-        for problem, own, name in zip(problems, distinct(problems), ids, strict=True):
-            features = self._files.load(problem, self.base.layers, self.settings.features)
-            read = ReadProblem(problem, numbers[name], features, own)
-            parts[part_of(name, self.settings.seed)].append(read)
-        return parts, names
+        read = [
+            ReadProblem(
+                problem,
+                numbers[name],
+                self._files.load(problem, self.base.layers, self.settings.features),
+                own,
+            )
+            for problem, own, name in zip(problems, distinct(problems), ids, strict=True)
+        ]
+        return read, names
+
+    def _splits(self, problems: Sequence[ReadProblem], names: Sequence[str]) -> Iterator[Parts]:
+        """For each head, the problems by their part in it."""
+        for assigned in splits(names, self.settings.seed, self.settings.folds):
+            parts: Parts = {part: [] for part in PARTS}
+            for problem in problems:
+                parts[assigned[problem.number]].append(problem)
+            yield parts
 
     def _rows(self, parts: Parts) -> Learnable:
         """Each text once to fit to; to calibrate on, the candidates as they were drawn."""
