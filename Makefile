@@ -14,8 +14,9 @@ TORCH ?= torch==2.13.0
 MUTMUT ?= mutmut==3.8.1
 GYM ?= reasoning-gym==0.1.25
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+# Extras stay in the lock: older pips take the newest `coverage[toml]`, whatever pins plain `coverage`.
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+	--generate-hashes --no-strip-extras --no-emit-index-url --custom-compile-command 'make lock'
 CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/session/*,src/ponder/answers/*
 
 .DEFAULT_GOAL := help

@@ -36,7 +36,7 @@ def read_pins(text: str) -> list[Pin]:
     """The packages of a lock file as uv writes it, a universal one twice where markers differ."""
     pins = []
     for block in re.split(r"\n(?=[A-Za-z0-9])", text):
-        found = re.match(r"([\w.-]+)==([^\s;]+)", block)
+        found = re.match(r"([\w.-]+)(?:\[[\w,.-]+\])?==([^\s;]+)", block)
         if found:
             hashes, direct = block.count("--hash=sha256:"), bool(DIRECT.search(block))
             pins.append(Pin(canonicalize_name(found[1]), found[2], hashes, direct))
