@@ -149,8 +149,8 @@ def test_every_command_of_the_recipes_is_accepted() -> None:
 def test_every_command_names_a_recipe_with_the_keys_that_it_sets() -> None:
     named = set()
     for line in shown():
-        if line.arguments[0] == "run" and not line.arguments[1].startswith("-"):
-            recipe = line.arguments[1]
+        command, recipe = (*line.arguments, "-")[:2]
+        if command == "run" and not recipe.startswith("-"):
             path = Path(recipe) if recipe in shipped_recipes() else ROOT / recipe
             named.add(path)
             with_keys(Recipe.load(path), values_of("--set", line.arguments))
