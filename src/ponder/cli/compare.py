@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +12,13 @@ from ponder.cli.methods import asked_of, chosen_runs, methods_of
 from ponder.cli.options import AsJson, HowAggregated, Price, Runs, WhoseGrades
 from ponder.cli.terminal import output, print_json, working
 from ponder.cli.words import prices_of
-from ponder.evals.compare import Method, compare
-from ponder.evals.cost_curves import cost_curves
+from ponder.errors import UsageError
+from ponder.evals.compare import Comparison, Method, compare
+from ponder.evals.cost_curves import Named, cost_curves
 from ponder.evals.costs import Axis
 from ponder.evals.matched import at_equal_cost
-from ponder.report.comparison import comparison_report, equal_cost_report
+from ponder.evals.within_tokens import Reference, WithinTokens, brought, spent_beside
+from ponder.report.comparison import comparison_report, equal_cost_report, within_tokens_report
 
 
 def compare_runs(
@@ -35,6 +39,10 @@ def compare_runs(
         Axis | None, typer.Option(help="Compare at equal cost too, on this axis.")
     ] = None,
     price: Price = None,
+    equal_tokens: Annotated[
+        Path | None,
+        typer.Option(help="Give samples, problem by problem, the tokens that this run spent."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare methods in pairs, problem by problem: the difference, its interval, its p-value.
@@ -45,16 +53,34 @@ def compare_runs(
 
     Example: ponder compare runs/beams runs/dvts --selector weighted --axis total_tokens
     Example: ponder compare runs/sample --score head --selector weighted --selector majority
+    Example: ponder compare runs/dvts runs/sample --equal-tokens runs/dvts --selector weighted
     """
+    if equal_tokens is not None and n is not None:
+        raise UsageError(f"--n {n} and --equal-tokens {equal_tokens} exclude each other: give one")
     asked = asked_of(runs, selector or (), score or ())
     options = {"aggregation": aggregation, "grader": grades, "prices": prices_of(price or ())}
     with working("comparing"):
         methods = methods_of(chosen_runs(asked, options))
-        compared = compare([Method.of(own.name, own.selector, own.runs, n) for own in methods])
+        compared, spent = _compared(methods, n, equal_tokens)
         equal = at_equal_cost(cost_curves(methods, axis), axis) if axis else None
     if as_json:
-        print_json(compared if equal is None else {**compared, "equal_cost": equal})
+        beside = {"equal_tokens": spent, "equal_cost": equal}
+        told = {name: found for name, found in beside.items() if found is not None}
+        print_json({**compared, **told})
         return
     output().print(comparison_report(compared))
+    if spent is not None:
+        output().print(within_tokens_report(spent))
     if equal is not None:
         output().print(equal_cost_report(equal))
+
+
+def _compared(
+    methods: Sequence[Named], n: int | None, reference: Path | None
+) -> tuple[Comparison, WithinTokens | None]:
+    """The methods at their N, or at what the run in the folder `reference` spent."""
+    if reference is None:
+        return compare([Method.of(own.name, own.selector, own.runs, n) for own in methods]), None
+    spent = Reference.of(reference)
+    found = [brought(own, spent) for own in methods]
+    return compare([own for own, _ in found]), spent_beside(spent, [row for _, row in found])

@@ -25,6 +25,7 @@ from ponder.evals.grading_kinds import check_gradable
 from ponder.evals.model_sizes import told_sizes, verifier_sizes
 from ponder.evals.planning import RUNNING, pilot_of
 from ponder.evals.run_grading import grade_run
+from ponder.evals.within_tokens import tokens_spent
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
 from ponder.recipes.registry import check_fitted, check_scored, strategy_of, verifier_of
@@ -104,8 +105,7 @@ def method_of(
 
 def _equal_tokens(folder: str, budget: Budget) -> Callable[[str], Budget]:
     """Each problem's budget is what it spent in the run in `folder`."""
-    with RunReader(Path(folder)) as reader:
-        spent = {trace.problem_id: trace.spent.generated for trace in reader.traces()}
+    spent = tokens_spent(Path(folder))
 
     def of(problem_id: str) -> Budget:
         tokens = spent.get(problem_id)

@@ -9,6 +9,7 @@ from rich.text import Text
 from ponder.evals.compare import Comparison, PairResult, SingleAnswers
 from ponder.evals.cost_curves import NEAR
 from ponder.evals.matched import MatchedCosts
+from ponder.evals.within_tokens import ORDERS, WithinTokens
 from ponder.report.escape import visible
 from ponder.report.table import headed
 from ponder.report.view import SELECTOR_LABELS
@@ -22,6 +23,11 @@ _NOTE = (
 
 _TOO_FEW = (
     "found at 80 % is - where so few problems would not show even a difference of 100 points."
+)
+
+_SAMPLES_NOTE = (
+    "Samples are means over {orders} random orders of the stored ones, each cut where the tokens "
+    "end; a cut one has no vote. Used up: all stored samples together were no more tokens."
 )
 
 
@@ -90,6 +96,22 @@ def _named(pair: PairResult) -> str:
 def probability(p: float) -> str:
     """0.0312 as "0.031"; what is smaller than 0.001 is said to be."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def within_tokens_report(equal: WithinTokens) -> RenderableType:
+    """What each method spent where samples got what the reference did."""
+    spent = f"{count(equal['tokens'])} a problem"
+    title = f"at the generated tokens of {visible(equal['reference'])}, {spent}"
+    table = headed(title, ("method", "selector", "samples", "tokens", "problems used up"))
+    for row in equal["methods"]:
+        table.add_row(
+            visible(row["name"]),
+            SELECTOR_LABELS.get(row["selector"], row["selector"]),
+            "-" if row["samples"] is None else f"{row['samples']:.2f}",
+            count(row["tokens"]),
+            str(row["used_up"]),
+        )
+    return Group(table, Text(_SAMPLES_NOTE.format(orders=ORDERS)))
 
 
 def equal_cost_report(equal: MatchedCosts) -> RenderableType:
