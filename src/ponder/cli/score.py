@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ponder.cli.terminal import errors, interruptible, output, print_json
-from ponder.cli.words import knobs
-from ponder.errors import PonderError
+from ponder.cli.words import knobs, numbers
+from ponder.errors import PonderError, UsageError
 from ponder.evals.rescore import Rescored, rescore
 from ponder.evals.score_many import Scorer
+from ponder.evals.stored_mix import mix_stored
 from ponder.evals.study import reopened
 from ponder.evals.throughput import throughput
 from ponder.recipes.registry import verifier_of
@@ -22,12 +24,18 @@ from ponder.verifiers.base import Verifier
 
 def score(
     run: Annotated[Path, typer.Argument(help="A run directory, an imported pool's too.")],
-    verifier: Annotated[str, typer.Option(help="A verifier's name, or module:function.")],
+    verifier: Annotated[
+        str | None, typer.Option(help="A verifier's name, or module:function.")
+    ] = None,
     verifier_knob: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE of the verifier, repeatable.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What to call the scores; by default the verifier's name.")
+    ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT: mix scores that are there, instead of --verifier."),
     ] = None,
     separator: Annotated[
         str | None, typer.Option(help="Ends a step; by default as in the run, or a blank line.")
@@ -39,7 +47,14 @@ def score(
     The same command goes on where it stopped. `ponder report RUN --score NAME` ranks by them.
 
     Example: ponder score runs/sample --verifier arithmetic --name sums
+    Example: ponder score runs/sample --mix sums=1 --mix confidence=2 --name both
     """
+    if (verifier is None) == (not mix):
+        raise UsageError("give either --verifier or --mix NAME=WEIGHT")
+    if mix:
+        _mix(run, numbers(mix, "--mix"), name or "mix", as_json=as_json)
+        return
+    assert verifier is not None
     scorer = verifier_of(verifier, knobs(verifier_knob or ()))
     called = name or scorer.info.name
     found = interruptible(lambda stop: _score(run, scorer, called, separator, stop))
@@ -50,6 +65,19 @@ def score(
         print_json({**named, **counts, "failed": found.failed, **throughput(found.pace)})
     else:
         output().print(_line(run, called, found), markup=False, soft_wrap=True)
+
+
+def _mix(run: Path, weights: Mapping[str, float], name: str, *, as_json: bool) -> None:
+    with reopened(run) as store:
+        found = mix_stored(store, weights, name)
+    if found.failed == found.candidates:
+        raise PonderError(f"{run}: no candidate could be mixed: {found.reason}")
+    if as_json:
+        print_json({"run": str(run), "name": name, **found._asdict()})
+        return
+    failed = f", {found.failed} failed: {found.reason}" if found.failed else ""
+    line = f"{run}: {found.candidates - found.failed} candidates mixed as {name}{failed}"
+    output().print(line, markup=False, soft_wrap=True)
 
 
 async def _score(

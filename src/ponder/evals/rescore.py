@@ -154,16 +154,24 @@ def _is_scored(known: ScoreSet, problem_id: str, candidate: Candidate) -> bool:
     return added is not None and added.of(candidate) and not isinstance(added.scores, ScoreFailure)
 
 
-def _survey(stored: StoredCandidates, known: ScoreSet, name: str) -> tuple[int, int]:
-    """The number of candidates, and of those to score; raises UsageError for a name in use."""
+def check_name(name: str) -> None:
+    """Raise UsageError for what is no name of a set."""
     if not name.strip() or not name.isprintable():
         raise UsageError(f"`--name` must be printable and not empty, got {name!r}")
+
+
+def check_unused(name: str, trace: Trace) -> None:
+    """Raise UsageError where a candidate came with scores of that name."""
+    if name in (SCORE, STEP_SCORES) or any(name in c.scores for c in trace.candidates):
+        raise UsageError(f"{name!r} names scores that candidates come with: give another `--name`")
+
+
+def _survey(stored: StoredCandidates, known: ScoreSet, name: str) -> tuple[int, int]:
+    """The number of candidates, and of those to score; raises UsageError for a name in use."""
+    check_name(name)
     total = left = 0
     for trace in stored.traces():
-        if name in (SCORE, STEP_SCORES) or any(name in c.scores for c in trace.candidates):
-            raise UsageError(
-                f"{name!r} names scores that candidates come with: give another `--name`"
-            )
+        check_unused(name, trace)
         total += len(trace.candidates)
         left += len(unscored(trace, known))
     if not total:

@@ -28,28 +28,12 @@ class MixVerifier:
     name: str = "mix"
 
     def __post_init__(self) -> None:
-        if not self.parts:
-            raise UsageError("a mix needs at least one part, got none")
-        for part, weight in self.parts:
-            if not 0 < weight < inf:
-                raise UsageError(
-                    f"the weight of {part.info.name!r} in a mix must be over 0, got {weight}"
-                )
+        check_weights([(part.info, weight) for part, weight in self.parts])
 
     @property
     def info(self) -> VerifierInfo:
         """A score in [0, 1]; the identity names all parts and weights."""
-        infos = [(part.info, weight) for part, weight in self.parts]
-        identity = ";".join(f"{weight}*{info.identity}" for info, weight in infos)
-        correctness = all(info.estimates == "correctness" for info, _ in infos)
-        return VerifierInfo(
-            self.name,
-            f"mix-1({identity})",
-            "steps" if self._scores_steps() else "solution",
-            0.0,
-            1.0,
-            "correctness" if correctness else "value",
-        )
+        return info_of_mix([(part.info, weight) for part, weight in self.parts], self.name)
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
@@ -66,27 +50,61 @@ class MixVerifier:
             for part, _ in self.parts:
                 stack.push_async_callback(part.aclose)
 
-    def _scores_steps(self) -> bool:
-        return any(part.info.scores == "steps" for part, _ in self.parts)
-
     def _mix(
         self, prefix: Prefix, answers: Sequence[StepScores | ScoreFailure]
     ) -> StepScores | ScoreFailure:
-        count = prefix.depth if self._scores_steps() else 1
-        columns: list[tuple[float, ...]] = []
-        for (part, _), answer in zip(self.parts, answers, strict=True):
-            if isinstance(answer, ScoreFailure):
-                return ScoreFailure(f"{part.info.name}: {answer.reason}")
-            columns.append(_scaled(part.info, answer.scores, count))
-            if len(columns[-1]) != count:
-                reason = f"{len(columns[-1])} scores for {count} steps"
-                return ScoreFailure(f"{part.info.name}: {reason}")
-        return StepScores(tuple(map(self._mean, zip(*columns, strict=True))), _tokens(answers))
+        pairs = zip(self.parts, answers, strict=True)
+        told = [(part.info, weight, answer) for (part, weight), answer in pairs]
+        return mixed(told, prefix.depth)
 
-    def _mean(self, scores: Sequence[float]) -> float:
-        weights = [weight for _, weight in self.parts]
-        weighted = fsum(w * s for w, s in zip(weights, scores, strict=True))
-        return min(max(weighted / fsum(weights), 0.0), 1.0)
+
+def check_weights(parts: Sequence[tuple[VerifierInfo, float]]) -> None:
+    """Raise UsageError for a mix of nothing, or a weight that is none."""
+    if not parts:
+        raise UsageError("a mix needs at least one part, got none")
+    for info, weight in parts:
+        if not 0 < weight < inf:
+            raise UsageError(f"the weight of {info.name!r} in a mix must be over 0, got {weight}")
+
+
+def info_of_mix(parts: Sequence[tuple[VerifierInfo, float]], name: str) -> VerifierInfo:
+    """What a mix of such verifiers with such weights is."""
+    correctness = all(info.estimates == "correctness" for info, _ in parts)
+    return VerifierInfo(
+        name,
+        f"mix-1({';'.join(f'{weight}*{info.identity}' for info, weight in parts)})",
+        "steps" if any(info.scores == "steps" for info, _ in parts) else "solution",
+        0.0,
+        1.0,
+        "correctness" if correctness else "value",
+    )
+
+
+def mixed(
+    told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]], steps: int
+) -> StepScores | ScoreFailure:
+    """The weighted mean of what verifiers said of one prefix of so many steps.
+
+    `told` is who said it, with which weight, and what.
+    """
+    count = steps if any(info.scores == "steps" for info, _, _ in told) else 1
+    columns: list[tuple[float, ...]] = []
+    answers: list[StepScores] = []
+    for info, _, answer in told:
+        if isinstance(answer, ScoreFailure):
+            return ScoreFailure(f"{info.name}: {answer.reason}")
+        columns.append(_scaled(info, answer.scores, count))
+        answers.append(answer)
+        if len(columns[-1]) != count:
+            return ScoreFailure(f"{info.name}: {len(columns[-1])} scores for {count} steps")
+    weights = [weight for _, weight, _ in told]
+    means = (_mean(scores, weights) for scores in zip(*columns, strict=True))
+    return StepScores(tuple(means), _tokens(answers))
+
+
+def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
+    weighted = fsum(w * s for w, s in zip(weights, scores, strict=True))
+    return min(max(weighted / fsum(weights), 0.0), 1.0)
 
 
 async def _ask(
@@ -105,10 +123,9 @@ def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[
     return spread * count if info.scores == "solution" else spread
 
 
-def _tokens(answers: Sequence[StepScores | ScoreFailure]) -> tuple[int, ...] | None:
+def _tokens(answers: Sequence[StepScores]) -> tuple[int, ...] | None:
     """The parts' tokens added up, part of the input by part; None if one verifier is silent."""
-    told = [answer.tokens for answer in answers if isinstance(answer, StepScores)]
-    known = [tokens for tokens in told if tokens is not None]
-    if len(known) < len(told):
+    known = [answer.tokens for answer in answers if answer.tokens is not None]
+    if len(known) < len(answers):
         return None
     return tuple(map(sum, zip(*filter(None, known), strict=True)))

@@ -1,0 +1,120 @@
+"""Scores mixed from those that a run's candidates have: no model is called."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from ponder.errors import StoreError, UsageError
+from ponder.evals.rescore import rescore
+from ponder.evals.score_many import Scorer
+from ponder.evals.stored_mix import mix_stored
+from ponder.runner import Job, run
+from ponder.session import Slots
+from ponder.store import AddedScores, RunReader, RunStore, fingerprint
+from ponder.strategies.sample import RepeatedSampling
+from ponder.types import ScoreFailure, StepScores
+from ponder.verifiers.confidence import ConfidenceVerifier
+from ponder.verifiers.mix import MixVerifier
+from ponder.verifiers.random import RandomVerifier
+from ponder.verifiers.scripted import ScriptedVerifier
+from tests.playing import World
+from tests.resumed_run import examples
+from tests.test_cli import failing, ponder
+from tests.test_rescore import KNOWING, POOL, pool_run, reopened
+
+WHOLE = ScriptedVerifier(lambda _, texts: [len(texts)], scores="solution", low=0, high=8, name="w")
+
+
+async def test_a_stored_mix_is_the_mix_of_the_verifiers(tmp_path: Path) -> None:
+    """Own and added scores, of steps and of solutions, on ranges of their own."""
+    world = World(verifiers=[ConfidenceVerifier()])
+    both = MixVerifier([(ConfidenceVerifier(), 2.0), (RandomVerifier(), 1.0), (WHOLE, 0.5)])
+    with RunStore.open(tmp_path, study={}, host={}, recipe_toml="") as store:
+        store.add_examples(examples(3))
+        store.set_provenance({"verifiers": [ConfidenceVerifier().info._asdict()]})
+        method = world.method(RepeatedSampling(n=3))
+        await run([Job(e.problem, method, store) for e in store.examples()], Slots(8))
+        digests = store.digests()
+        for verifier in (RandomVerifier(), WHOLE, both):
+            await rescore(store, Scorer(verifier), verifier.info.name)
+        weights = {"confidence": 2.0, "random": 1.0, "w": 0.5}
+        assert mix_stored(store, weights, "stored") == (9, 0, None)
+        candidates = [c for trace in store.scored_traces() for c in trace.candidates]
+        assert len(candidates) == 9
+        for candidate in candidates:
+            assert candidate.scores["stored"] == pytest.approx(candidate.scores["mix"])
+        settings = store.score_sets()
+        assert settings["stored"]["verifier"]["identity"] == both.info.identity  # type: ignore[index]
+        assert store.digests() == digests
+
+
+async def test_a_candidate_without_a_part_has_no_mixed_score(tmp_path: Path) -> None:
+    folder = await pool_run(tmp_path)
+    with reopened(folder) as store:
+        await rescore(store, Scorer(KNOWING), "a")
+        await rescore(store, Scorer(RandomVerifier()), "b")
+        text = "Sum.\n\nAnswer is 5"
+        failed = AddedScores(fingerprint(text), ScoreFailure("no opinion"))
+        store.add_scores("b", {("p0", (1,)): failed})
+        assert mix_stored(store, {"a": 1, "b": 1}, "m") == (20, 1, "random: no opinion")
+        (trace, *_) = store.scored_traces()
+        assert trace.candidates[1].scores["m"] is None
+        store.add_scores("b", {("p0", (1,)): AddedScores(fingerprint(text), StepScores((0, 1)))})
+        assert mix_stored(store, {"a": 1, "b": 1}, "m").failed == 0
+        (trace, *_) = store.scored_traces()
+        assert trace.candidates[1].scores["m"] == (0.0, 0.5)
+
+
+async def test_imported_scores_count_on_0_to_1(tmp_path: Path) -> None:
+    candidate = {"text": "Sum.\n\nAnswer is 4", "scores": {"prm": 0.25}, "correct": True}
+    rows = [{**POOL[0], "candidates": [candidate]}]
+    with reopened(await pool_run(tmp_path, rows)) as store:
+        await rescore(store, Scorer(KNOWING), "a")
+        mix_stored(store, {"a": 3, "prm": 1}, "m")
+        (trace, *_) = store.scored_traces()
+        assert trace.candidates[0].scores["m"] == (0.0625, 0.8125)
+
+
+async def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
+    row = {**POOL[0], "candidates": [{"text": "=4", "scores": {"reward": -3.5}, "correct": True}]}
+    with reopened(await pool_run(tmp_path, [row])) as store:
+        await rescore(store, Scorer(KNOWING), "a")
+        await rescore(store, Scorer(RandomVerifier()), "b", separator="\n")
+        for weights, name, said in (
+            ({"a": 1.0, "reward": 1.0}, "m", "tell no range, and -3.5 is outside 0 to 1"),
+            ({"a": 1.0, "prm": 1.0}, "m", "has no scores 'prm': `ponder score` adds them"),
+            ({"a": 1.0, "m": 1.0}, "m", "'m' is a part of the mix: give it another `--name`"),
+            ({"a": 0.0}, "m", "the weight of 'knowing' in a mix must be over 0"),
+            ({"a": 1.0}, "reward", "'reward' names scores that candidates come with"),
+            ({"a": 1.0}, " ", "must be printable"),
+        ):
+            with pytest.raises(UsageError, match=said):
+                mix_stored(store, weights, name)
+        with pytest.raises(StoreError, match=r"different steps cannot be mixed: a by .* b by"):
+            mix_stored(store, {"a": 1, "b": 1}, "m")
+        assert set(store.score_sets()) == {"a", "b"}
+
+
+async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = await pool_run(tmp_path)
+    with reopened(folder) as store:
+        await rescore(store, Scorer(KNOWING), "a")
+        await rescore(store, Scorer(RandomVerifier()), "b")
+    words = ["score", folder, "--mix", "a=2", "--mix", "b=1"]
+    assert await asyncio.to_thread(ponder, *words) == 0
+    assert capsys.readouterr().out == f"{folder}: 20 candidates mixed as mix\n"
+    assert await asyncio.to_thread(ponder, *words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["candidates"] == 20
+    with RunReader(folder) as reader:
+        assert len(reader.added_scores("mix")) == 20
+    for words, said in (
+        (["score", folder], "give either --verifier or --mix NAME=WEIGHT"),
+        (["score", folder, "--mix", "a"], "`--mix` takes KEY=VALUE, got 'a'"),
+    ):
+        status, line = failing(capsys, *words)
+        assert status == 2
+        assert said in line
