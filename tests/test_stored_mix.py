@@ -17,6 +17,7 @@ from ponder.session import Slots
 from ponder.store import AddedScores, RunReader, RunStore, fingerprint
 from ponder.strategies.sample import RepeatedSampling
 from ponder.types import ScoreFailure, StepScores
+from ponder.verifiers.base import Verifier
 from ponder.verifiers.confidence import ConfidenceVerifier
 from ponder.verifiers.mix import MixVerifier
 from ponder.verifiers.random import RandomVerifier
@@ -32,7 +33,12 @@ WHOLE = ScriptedVerifier(lambda _, texts: [len(texts)], scores="solution", low=0
 async def test_a_stored_mix_is_the_mix_of_the_verifiers(tmp_path: Path) -> None:
     """Own and added scores, of steps and of solutions, on ranges of their own."""
     world = World(verifiers=[ConfidenceVerifier()])
-    both = MixVerifier([(ConfidenceVerifier(), 2.0), (RandomVerifier(), 1.0), (WHOLE, 0.5)])
+    parts: list[tuple[Verifier, float]] = [
+        (ConfidenceVerifier(), 2.0),
+        (RandomVerifier(), 1.0),
+        (WHOLE, 0.5),
+    ]
+    both = MixVerifier(parts, temperature=0.5)
     with RunStore.open(tmp_path, study={}, host={}, recipe_toml="") as store:
         store.add_examples(examples(3))
         store.set_provenance({"verifiers": [ConfidenceVerifier().info._asdict()]})
@@ -42,7 +48,7 @@ async def test_a_stored_mix_is_the_mix_of_the_verifiers(tmp_path: Path) -> None:
         for verifier in (RandomVerifier(), WHOLE, both):
             await rescore(store, Scorer(verifier), verifier.info.name)
         weights = {"confidence": 2.0, "random": 1.0, "w": 0.5}
-        assert mix_stored(store, weights, "stored") == (9, 0, None)
+        assert mix_stored(store, weights, "stored", 0.5) == (9, 0, None)
         candidates = [c for trace in store.scored_traces() for c in trace.candidates]
         assert len(candidates) == 9
         for candidate in candidates:
@@ -89,11 +95,14 @@ async def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
             ({"a": 1.0, "prm": 1.0}, "m", "has no scores 'prm': `ponder score` adds them"),
             ({"a": 1.0, "m": 1.0}, "m", "'m' is a part of the mix: give it another `--name`"),
             ({"a": 0.0}, "m", "the weight of 'knowing' in a mix must be over 0"),
+            ({}, "m", "a mix needs at least one part"),
             ({"a": 1.0}, "reward", "'reward' names scores that candidates come with"),
             ({"a": 1.0}, " ", "must be printable"),
         ):
             with pytest.raises(UsageError, match=said):
                 mix_stored(store, weights, name)
+        with pytest.raises(UsageError, match="temperature of a mix must be over 0, got 0"):
+            mix_stored(store, {"a": 1}, "m", 0)
         with pytest.raises(StoreError, match=r"different steps cannot be mixed: a by .* b by"):
             mix_stored(store, {"a": 1, "b": 1}, "m")
         assert set(store.score_sets()) == {"a", "b"}
@@ -104,7 +113,7 @@ async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with reopened(folder) as store:
         await rescore(store, Scorer(KNOWING), "a")
         await rescore(store, Scorer(RandomVerifier()), "b")
-    words = ["score", folder, "--mix", "a=2", "--mix", "b=1"]
+    words = ["score", folder, "--mix", "a=2", "--mix", "b=1", "--temperature", 0.5]
     assert await asyncio.to_thread(ponder, *words) == 0
     assert capsys.readouterr().out == f"{folder}: 20 candidates mixed as mix\n"
     assert await asyncio.to_thread(ponder, *words, "--json") == 0
@@ -113,6 +122,11 @@ async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert len(reader.added_scores("mix")) == 20
     for words, said in (
         (["score", folder], "give either --verifier or --mix NAME=WEIGHT"),
+        (["score", folder, "--verifier", "a", "--mix", "a=1"], "either --verifier or --mix"),
+        (
+            ["score", folder, "--verifier", "random", "--temperature", 2],
+            "--temperature 2 is for --mix",
+        ),
         (["score", folder, "--mix", "a"], "`--mix` takes KEY=VALUE, got 'a'"),
     ):
         status, line = failing(capsys, *words)

@@ -377,6 +377,17 @@ async def test_a_solutions_score_counts_at_every_step() -> None:
     assert MixVerifier([(whole, 1), (whole, 2)]).info.scores == "solution"
 
 
+async def test_a_low_temperature_sharpens_the_mean_and_keeps_the_order() -> None:
+    steps = ScriptedVerifier(lambda _, texts: [0.2, 0.5, 0.8, 0.0, 1.0][: len(texts)])
+    mix = MixVerifier([(steps, 1)], temperature=0.5)
+    answer = await mix.score(PROBLEM, [grown(*"abcde")])
+    assert isinstance(answer[0], StepScores)
+    assert answer[0].scores == pytest.approx((1 / 17, 0.5, 16 / 17, 0.0, 1.0))
+    assert mix.info.identity == "mix-1(1*scripted:scripted)/0.5"
+    with pytest.raises(UsageError, match="temperature of a mix must be over 0, got -1"):
+        MixVerifier([(steps, 1)], temperature=-1)
+
+
 async def test_a_failed_part_fails_the_prefix() -> None:
     def failing(problem: Problem, texts: tuple[str, ...]) -> ScoreFailure | list[float]:
         return ScoreFailure("too long") if texts == ("bad",) else [0.5]

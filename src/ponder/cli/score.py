@@ -37,6 +37,9 @@ def score(
         list[str] | None,
         typer.Option(help="NAME=WEIGHT: mix scores that are there, instead of --verifier."),
     ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Of --mix: below 1 it sharpens the scores for voting.")
+    ] = 1.0,
     separator: Annotated[
         str | None, typer.Option(help="Ends a step; by default as in the run, or a blank line.")
     ] = None,
@@ -51,10 +54,11 @@ def score(
     """
     if (verifier is None) == (not mix):
         raise UsageError("give either --verifier or --mix NAME=WEIGHT")
-    if mix:
-        _mix(run, numbers(mix, "--mix"), name or "mix", as_json=as_json)
+    if verifier is None:
+        _mix(run, numbers(mix or (), "--mix"), name or "mix", temperature, as_json=as_json)
         return
-    assert verifier is not None
+    if temperature != 1:
+        raise UsageError(f"--temperature {temperature:g} is for --mix")
     scorer = verifier_of(verifier, knobs(verifier_knob or ()))
     called = name or scorer.info.name
     found = interruptible(lambda stop: _score(run, scorer, called, separator, stop))
@@ -67,9 +71,11 @@ def score(
         output().print(_line(run, called, found), markup=False, soft_wrap=True)
 
 
-def _mix(run: Path, weights: Mapping[str, float], name: str, *, as_json: bool) -> None:
+def _mix(
+    run: Path, weights: Mapping[str, float], name: str, temperature: float, *, as_json: bool
+) -> None:
     with reopened(run) as store:
-        found = mix_stored(store, weights, name)
+        found = mix_stored(store, weights, name, temperature)
     if found.failed == found.candidates:
         raise PonderError(f"{run}: no candidate could be mixed: {found.reason}")
     if as_json:

@@ -15,7 +15,7 @@ from ponder.store.score_sets import AddedScores, ScoreSet, fingerprint
 from ponder.trace import Trace
 from ponder.types import Candidate, NodePath, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
-from ponder.verifiers.mix import check_weights, info_of_mix, mixed
+from ponder.verifiers.mix import check_mix, info_of_mix, mixed
 
 
 class Mixed(NamedTuple):
@@ -44,28 +44,31 @@ class StoredScores(NamedTuple):
         return StepScores(own, None) if own else ScoreFailure("not scored")
 
 
-def mix_stored(store: RunStore, weights: Mapping[str, float], name: str) -> Mixed:
+def mix_stored(
+    store: RunStore, weights: Mapping[str, float], name: str, temperature: float = 1.0
+) -> Mixed:
     """Add the weighted mean of the scores named in `weights` to the candidates, as the set `name`.
 
-    Each is first put on 0 to 1 by its range, and a solution's one score counts at every step, as
-    in a `mix` of the verifiers. Raises UsageError for scores that the run does not have or that
-    have no known range and are not within 0 to 1, StoreError if the set holds other scores.
+    `temperature` is that of `ponder.verifiers.mix.MixVerifier`. Each part is first put on 0 to 1 by
+    its range, and a solution's one score counts at every step, as in a `mix` of the verifiers.
+    Raises UsageError for scores that the run does not have or that have no known range and are not
+    within 0 to 1, StoreError if the set holds other scores.
     """
     check_name(name)
     parts = [(_part(store, part), weight) for part, weight in weights.items() if part != name]
     if len(parts) < len(weights):
         raise UsageError(f"{name!r} is a part of the mix: give it another `--name`")
     infos = [(part.info, weight) for part, weight in parts]
-    check_weights(infos)
+    check_mix(infos, temperature)
     separator = _separator(store, weights)
     found: dict[tuple[str, NodePath], AddedScores] = {}
     for trace in store.traces():
         check_unused(name, trace)
         for candidate in trace.candidates:
             told = [(part.info, weight, part.of(trace, candidate)) for part, weight in parts]
-            added = AddedScores(fingerprint(candidate.text), mixed(told, _steps(told)))
+            added = AddedScores(fingerprint(candidate.text), mixed(told, _steps(told), temperature))
             found[trace.problem_id, candidate.path] = added
-    info = info_of_mix(infos, "mix")
+    info = info_of_mix(infos, "mix", temperature)
     store.open_scores(name, {"verifier": info._asdict(), "separator": separator})
     store.add_scores(name, found)
     reasons = [one.scores.reason for one in found.values() if isinstance(one.scores, ScoreFailure)]

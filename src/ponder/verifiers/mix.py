@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from math import fsum, inf
 
+from scipy.special import expit, logit
+
 from ponder.errors import EngineError, UsageError, VerifierError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo
@@ -21,19 +23,26 @@ class MixVerifier:
     at every step. If all parts score solutions, so does the mix. A prefix that one part could not
     score is a failure. Tokens are summed, unknown if any part does not tell. It estimates
     correctness only if all parts do.
+
+    A `temperature` below 1 sharpens the mean for weighted voting: its odds are raised to the power
+    of 1 / temperature, as confidence-informed self-consistency does with confidences (Taubenfeld
+    et al. 2025). Rankings stay as they are.
     """
 
     parts: Sequence[tuple[Verifier, float]]
     """Each with its weight, over 0; only their ratios count."""
     name: str = "mix"
+    temperature: float = 1.0
+    """Over 0."""
 
     def __post_init__(self) -> None:
-        check_weights([(part.info, weight) for part, weight in self.parts])
+        check_mix([(part.info, weight) for part, weight in self.parts], self.temperature)
 
     @property
     def info(self) -> VerifierInfo:
         """A score in [0, 1]; the identity names all parts and weights."""
-        return info_of_mix([(part.info, weight) for part, weight in self.parts], self.name)
+        parts = [(part.info, weight) for part, weight in self.parts]
+        return info_of_mix(parts, self.name, self.temperature)
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
@@ -55,24 +64,29 @@ class MixVerifier:
     ) -> StepScores | ScoreFailure:
         pairs = zip(self.parts, answers, strict=True)
         told = [(part.info, weight, answer) for (part, weight), answer in pairs]
-        return mixed(told, prefix.depth)
+        return mixed(told, prefix.depth, self.temperature)
 
 
-def check_weights(parts: Sequence[tuple[VerifierInfo, float]]) -> None:
-    """Raise UsageError for a mix of nothing, or a weight that is none."""
+def check_mix(parts: Sequence[tuple[VerifierInfo, float]], temperature: float) -> None:
+    """Raise UsageError for a mix of nothing, a weight or a temperature that is none."""
     if not parts:
         raise UsageError("a mix needs at least one part, got none")
     for info, weight in parts:
         if not 0 < weight < inf:
             raise UsageError(f"the weight of {info.name!r} in a mix must be over 0, got {weight}")
+    if not 0 < temperature < inf:
+        raise UsageError(f"the temperature of a mix must be over 0, got {temperature}")
 
 
-def info_of_mix(parts: Sequence[tuple[VerifierInfo, float]], name: str) -> VerifierInfo:
+def info_of_mix(
+    parts: Sequence[tuple[VerifierInfo, float]], name: str, temperature: float
+) -> VerifierInfo:
     """What a mix of such verifiers with such weights is."""
+    weighted = ";".join(f"{weight}*{info.identity}" for info, weight in parts)
     correctness = all(info.estimates == "correctness" for info, _ in parts)
     return VerifierInfo(
         name,
-        f"mix-1({';'.join(f'{weight}*{info.identity}' for info, weight in parts)})",
+        f"mix-1({weighted})" + ("" if temperature == 1 else f"/{temperature:g}"),
         "steps" if any(info.scores == "steps" for info, _ in parts) else "solution",
         0.0,
         1.0,
@@ -81,7 +95,9 @@ def info_of_mix(parts: Sequence[tuple[VerifierInfo, float]], name: str) -> Verif
 
 
 def mixed(
-    told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]], steps: int
+    told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]],
+    steps: int,
+    temperature: float,
 ) -> StepScores | ScoreFailure:
     """The weighted mean of what verifiers said of one prefix of so many steps.
 
@@ -99,7 +115,7 @@ def mixed(
             return ScoreFailure(f"{info.name}: {len(columns[-1])} scores for {count} steps")
     weights = [weight for _, weight, _ in told]
     means = (_mean(scores, weights) for scores in zip(*columns, strict=True))
-    return StepScores(tuple(means), _tokens(answers))
+    return StepScores(tuple(_sharpened(mean, temperature) for mean in means), _tokens(answers))
 
 
 def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
@@ -121,6 +137,13 @@ def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[
     """Scores on 0 to 1; a solution's one score is repeated `count` times."""
     spread = tuple((score - info.low) / (info.high - info.low) for score in scores)
     return spread * count if info.scores == "solution" else spread
+
+
+def _sharpened(mean: float, temperature: float) -> float:
+    """The probability whose log-odds are those of `mean` over the temperature."""
+    if temperature == 1 or not 0 < mean < 1:
+        return mean
+    return float(expit(logit(mean) / temperature))
 
 
 def _tokens(answers: Sequence[StepScores]) -> tuple[int, ...] | None:
