@@ -19,6 +19,7 @@ from ponder.cli.train_verifier import own_model
 from ponder.engines.scripted import tokens_of
 from ponder.errors import UsageError
 from ponder.report.training import training_lines
+from ponder.training import held_out
 from ponder.training.base_model import BaseModel
 from ponder.training.graded_runs import GradedRun, distinct, read_graded
 from ponder.training.heads import value_head
@@ -271,6 +272,23 @@ async def test_features_are_read_once_and_reading_goes_on(sampled: Path, tmp_pat
     other = await train(run, tmp_path, opens(None), features="recent")
     assert len(opened) == 2
     assert other["held_out"] != first["held_out"]
+
+
+async def test_temperatures_of_voting_are_tried_on_the_validation_problems(
+    sampled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "TEMPERATURES", (1e4, 1.0, 0.01))
+    run = read_graded(sampled / "plays")
+    report = await train(run, tmp_path, WordStates, folds=3)
+    found = report["validation"]["voting"][str(run.folder)]
+    # With folds each problem is among the validation problems of one head, and held out by another.
+    curves = report["held_out"]["selection"][str(run.folder)]["curves"]
+    assert found["majority"] == pytest.approx(curves["majority"]["12"]["accuracy"])
+    # A majority vote whose ties go to the better scores.
+    assert found["majority"] <= found["weighted"]["10000"] < found["majority"] + 0.05
+    assert found["weighted"]["1"] > found["majority"] + 0.05
+    best_of_n = curves["best_of_n"]["12"]["accuracy"]
+    assert found["weighted"]["0.01"] == pytest.approx(best_of_n, abs=0.05)
 
 
 async def test_heads_share_a_cache(sampled: Path, tmp_path: Path) -> None:

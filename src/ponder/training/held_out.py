@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -25,9 +26,13 @@ from ponder.training.metrics import (
     reliability,
 )
 from ponder.training.rows import Matrix, Vector
+from ponder.verifiers.mix import sharpened
 
 NAME = "value-head"
 """The scores' name among the candidates'."""
+
+TEMPERATURES = (1.0, 0.7, 0.5, 0.35, 0.25)
+"""At which weighted voting is tried: see `ponder.verifiers.mix.MixVerifier`."""
 
 Predict = Callable[[Matrix], Vector]
 """Features [steps, features] to probabilities [steps]."""
@@ -69,6 +74,14 @@ class Selection(TypedDict):
     """By selector and N, as in a run's report."""
     weighted_minus_majority: Gain | None
     """At the largest N; None where nothing could be scored."""
+
+
+class Voting(TypedDict):
+    """Accuracy on one run's samples, at its largest N."""
+
+    majority: float
+    weighted: dict[str, float]
+    """By the temperature of the scores."""
 
 
 class HeldOut(TypedDict):
@@ -126,11 +139,40 @@ def judge(
         "better_than_chance": area["ci_low"] is not None and area["ci_low"] > 0.5,
         "better_within_problems": None if within["ci_low"] is None else within["ci_low"] > 0.5,
         "selection": {
-            str(run.folder): _selection(run, own, seed)
-            for run in runs
-            if (own := [one for one in told if _of(run, one.problem)])
+            str(run.folder): _selection(run, own, seed) for run, own in _by_run(told, runs)
         },
     }
+
+
+def voting(told: Sequence[Predicted], runs: Sequence[GradedRun], seed: int) -> dict[str, Voting]:
+    """Weighted voting at several temperatures on each run's problems among these, by its folder."""
+    return {str(run.folder): _voting(run, own, seed) for run, own in _by_run(told, runs)}
+
+
+def _voting(run: GradedRun, own: Sequence[Predicted], seed: int) -> Voting:
+    measured = {heat: _measured(run, own, seed, heat) for heat in TEMPERATURES}
+    return {
+        "majority": _accuracy(measured[1.0], "majority"),
+        "weighted": {
+            f"{heat:g}": _accuracy(found, "weighted")
+            for heat, found in measured.items()
+            if "weighted" in found.points
+        },
+    }
+
+
+def _accuracy(measured: Measured, selector: str) -> float:
+    _, at = measured.at(selector)
+    return fmean(at.values.values())
+
+
+def _by_run(
+    told: Sequence[Predicted], runs: Sequence[GradedRun]
+) -> Iterator[tuple[GradedRun, list[Predicted]]]:
+    for run in runs:
+        own = [one for one in told if _of(run, one.problem)]
+        if own:
+            yield run, own
 
 
 def solution_areas(told: Sequence[Predicted]) -> tuple[float | None, float | None]:
@@ -192,15 +234,7 @@ def _of(run: GradedRun, problem: ReadProblem) -> bool:
 
 
 def _selection(run: GradedRun, own: Sequence[Predicted], seed: int) -> Selection:
-    measured = measure(
-        [problem.problem.example for problem, _ in own],
-        [_scored(problem, values) for problem, values in own],
-        imported=run.grades if run.grader == "imported" else {},
-        ours=run.grades if run.grader == "ours" else {},
-        grader=run.grader,
-        score=NAME,
-        seed=seed,
-    )
+    measured = _measured(run, own, seed)
     return {
         "problems": len(own),
         "curves": summarise(measured)["curves"],
@@ -208,8 +242,23 @@ def _selection(run: GradedRun, own: Sequence[Predicted], seed: int) -> Selection
     }
 
 
-def _scored(problem: ReadProblem, scores: Vector) -> Trace:
+def _measured(
+    run: GradedRun, own: Sequence[Predicted], seed: int, temperature: float = 1.0
+) -> Measured:
+    return measure(
+        [problem.problem.example for problem, _ in own],
+        [_scored(problem, values, temperature) for problem, values in own],
+        imported=run.grades if run.grader == "imported" else {},
+        ours=run.grades if run.grader == "ours" else {},
+        grader=run.grader,
+        score=NAME,
+        seed=seed,
+    )
+
+
+def _scored(problem: ReadProblem, scores: Vector, temperature: float) -> Trace:
     """The problem's trace with the head's scores, and no others, on its candidates."""
+    scores = np.array([sharpened(score, temperature) for score in scores.tolist()])
     trace, tree = problem.problem.trace, problem.problem.steps
     candidates = [
         replace(candidate, scores={NAME: _told(scores[list(way)])})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from ponder.errors import UsageError
-from ponder.training.held_out import HeldOut
+from ponder.training.held_out import HeldOut, Voting
 from ponder.training.learning_rows import StepLabels
 from ponder.training.split import Part
 from ponder.verifiers.head_config import Features, Labels, Prompt
@@ -63,6 +63,8 @@ class Validation(StepsTold):
     """Of whole solutions, by their last step: the same for any `labels` and `ends`."""
     solutions_auc_within: float | None
     """The same within problems: what choosing among samples can use."""
+    voting: dict[str, Voting]
+    """By run: which temperature is best for weighted voting."""
 
 
 class TrainingReport(TypedDict):

@@ -25,7 +25,7 @@ from ponder.training.heads import (
     value_head,
     with_figures,
 )
-from ponder.training.held_out import Predicted, judge, predicted, solution_areas
+from ponder.training.held_out import Predicted, judge, predicted, solution_areas, voting
 from ponder.training.learning_rows import ReadProblem, joined, rows_of
 from ponder.training.rows import Rows
 from ponder.training.settings import HeadSettings, TrainingReport
@@ -111,7 +111,8 @@ class Training:
             base_rate=base_rate,
             seed=self.settings.seed,
         )
-        area, within = solution_areas([told for one in fitted for told in one.validation])
+        validation = [told for one in fitted for told in one.validation]
+        area, within = solution_areas(validation)
         end = time.perf_counter()
         with_figures(head, held_out).save(self.folder)
         report: TrainingReport = {
@@ -136,6 +137,7 @@ class Training:
                 **mean_told([one.head.validation for one in fitted]),
                 "solutions_auc": area,
                 "solutions_auc_within": within,
+                "voting": voting(validation, self.runs, self.settings.seed),
             },
             "held_out": held_out,
             "seconds": {"features": reading, "fit": fit - start, "judging": end - fit},

@@ -115,7 +115,7 @@ def mixed(
             return ScoreFailure(f"{info.name}: {len(columns[-1])} scores for {count} steps")
     weights = [weight for _, weight, _ in told]
     means = (_mean(scores, weights) for scores in zip(*columns, strict=True))
-    return StepScores(tuple(_sharpened(mean, temperature) for mean in means), _tokens(answers))
+    return StepScores(tuple(sharpened(mean, temperature) for mean in means), _tokens(answers))
 
 
 def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
@@ -139,7 +139,7 @@ def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[
     return spread * count if info.scores == "solution" else spread
 
 
-def _sharpened(mean: float, temperature: float) -> float:
+def sharpened(mean: float, temperature: float) -> float:
     """The probability whose log-odds are those of `mean` over the temperature."""
     if temperature == 1 or not 0 < mean < 1:
         return mean
