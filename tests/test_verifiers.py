@@ -382,7 +382,7 @@ async def test_a_low_temperature_sharpens_the_mean_and_keeps_the_order() -> None
     mix = MixVerifier([(steps, 1)], temperature=0.5)
     answer = await mix.score(PROBLEM, [grown(*"abcde")])
     assert isinstance(answer[0], StepScores)
-    assert answer[0].scores == pytest.approx((1 / 17, 0.5, 16 / 17, 0.0, 1.0))
+    assert answer[0].scores == pytest.approx((0.04, 0.25, 0.64, 0.0, 1.0))
     assert mix.info.identity == "mix-1(1*scripted:scripted)/0.5"
     with pytest.raises(UsageError, match="temperature of a mix must be over 0, got -1"):
         MixVerifier([(steps, 1)], temperature=-1)

@@ -26,7 +26,6 @@ from ponder.training.metrics import (
     reliability,
 )
 from ponder.training.rows import Matrix, Vector
-from ponder.verifiers.mix import sharpened
 
 NAME = "value-head"
 """The scores' name among the candidates'."""
@@ -258,7 +257,7 @@ def _measured(
 
 def _scored(problem: ReadProblem, scores: Vector, temperature: float) -> Trace:
     """The problem's trace with the head's scores, and no others, on its candidates."""
-    scores = np.array([sharpened(score, temperature) for score in scores.tolist()])
+    scores = scores ** (1 / temperature)
     trace, tree = problem.problem.trace, problem.problem.steps
     candidates = [
         replace(candidate, scores={NAME: _told(scores[list(way)])})

@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from math import fsum, inf
 
-from scipy.special import expit, logit
-
 from ponder.errors import EngineError, UsageError, VerifierError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo
@@ -24,9 +22,9 @@ class MixVerifier:
     score is a failure. Tokens are summed, unknown if any part does not tell. It estimates
     correctness only if all parts do.
 
-    A `temperature` below 1 sharpens the mean for weighted voting: its odds are raised to the power
-    of 1 / temperature, as confidence-informed self-consistency does with confidences (Taubenfeld
-    et al. 2025). Rankings stay as they are.
+    A `temperature` below 1 sharpens the mean for weighted voting: it is raised to the power of
+    1 / temperature, so that a vote's weights are a softmax of log-scores over the temperature, as
+    in confidence-informed self-consistency (Taubenfeld et al. 2025). Rankings stay as they are.
     """
 
     parts: Sequence[tuple[Verifier, float]]
@@ -115,7 +113,7 @@ def mixed(
             return ScoreFailure(f"{info.name}: {len(columns[-1])} scores for {count} steps")
     weights = [weight for _, weight, _ in told]
     means = (_mean(scores, weights) for scores in zip(*columns, strict=True))
-    return StepScores(tuple(sharpened(mean, temperature) for mean in means), _tokens(answers))
+    return StepScores(tuple(mean ** (1 / temperature) for mean in means), _tokens(answers))
 
 
 def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
@@ -137,13 +135,6 @@ def _scaled(info: VerifierInfo, scores: tuple[float, ...], count: int) -> tuple[
     """Scores on 0 to 1; a solution's one score is repeated `count` times."""
     spread = tuple((score - info.low) / (info.high - info.low) for score in scores)
     return spread * count if info.scores == "solution" else spread
-
-
-def sharpened(mean: float, temperature: float) -> float:
-    """The probability whose log-odds are those of `mean` over the temperature."""
-    if temperature == 1 or not 0 < mean < 1:
-        return mean
-    return float(expit(logit(mean) / temperature))
 
 
 def _tokens(answers: Sequence[StepScores]) -> tuple[int, ...] | None:
