@@ -128,8 +128,6 @@ def test_verifiers_by_name() -> None:
     assert mixed == MixVerifier([(arithmetic, 2.0), (ConfidenceVerifier(), 1.0)])
     with pytest.raises(UsageError, match="weight of 'arithmetic' in a mix must be a number, got"):
         verifier_of("mix", {"arithmetic": {"sources": True}})
-    sharp = verifier_of("mix", {"confidence": 1, "temperature": 0.5})
-    assert sharp == MixVerifier([(ConfidenceVerifier(), 1.0)], temperature=0.5)
     assert isinstance(verifier_of("tests.playing:judged", {}), FunctionVerifier)
     with pytest.raises(UsageError, match="unknown verifier 'prm': use one of arithmetic"):
         verifier_of("prm", {})

@@ -11,7 +11,7 @@ import pytest
 from ponder.errors import StoreError, UsageError
 from ponder.evals.rescore import rescore
 from ponder.evals.score_many import Scorer
-from ponder.evals.stored_mix import mix_stored
+from ponder.evals.stored_mix import Part, mix_stored, sharpened
 from ponder.runner import Job, run
 from ponder.session import Slots
 from ponder.store import AddedScores, RunReader, RunStore, fingerprint
@@ -38,7 +38,7 @@ async def test_a_stored_mix_is_the_mix_of_the_verifiers(tmp_path: Path) -> None:
         (RandomVerifier(), 1.0),
         (WHOLE, 0.5),
     ]
-    both = MixVerifier(parts, temperature=0.5)
+    both = MixVerifier(parts)
     with RunStore.open(tmp_path, study={}, host={}, recipe_toml="") as store:
         store.add_examples(examples(3))
         store.set_provenance({"verifiers": [ConfidenceVerifier().info._asdict()]})
@@ -47,8 +47,8 @@ async def test_a_stored_mix_is_the_mix_of_the_verifiers(tmp_path: Path) -> None:
         digests = store.digests()
         for verifier in (RandomVerifier(), WHOLE, both):
             await rescore(store, Scorer(verifier), verifier.info.name)
-        weights = {"confidence": 2.0, "random": 1.0, "w": 0.5}
-        assert mix_stored(store, weights, "stored", 0.5) == (9, 0, None)
+        stored = [Part("confidence", 2.0), Part("random", 1.0), Part("w", 0.5)]
+        assert mix_stored(store, stored, "stored") == (9, 0, None)
         candidates = [c for trace in store.scored_traces() for c in trace.candidates]
         assert len(candidates) == 9
         for candidate in candidates:
@@ -64,13 +64,14 @@ async def test_a_candidate_without_a_part_has_no_mixed_score(tmp_path: Path) -> 
         await rescore(store, Scorer(KNOWING), "a")
         await rescore(store, Scorer(RandomVerifier()), "b")
         text = "Sum.\n\nAnswer is 5"
+        parts = [Part("a", 1), Part("b", 1)]
         failed = AddedScores(fingerprint(text), ScoreFailure("no opinion"))
         store.add_scores("b", {("p0", (1,)): failed})
-        assert mix_stored(store, {"a": 1, "b": 1}, "m") == (20, 1, "random: no opinion")
+        assert mix_stored(store, parts, "m") == (20, 1, "random: no opinion")
         (trace, *_) = store.scored_traces()
         assert trace.candidates[1].scores["m"] is None
         store.add_scores("b", {("p0", (1,)): AddedScores(fingerprint(text), StepScores((0, 1)))})
-        assert mix_stored(store, {"a": 1, "b": 1}, "m").failed == 0
+        assert mix_stored(store, parts, "m").failed == 0
         (trace, *_) = store.scored_traces()
         assert trace.candidates[1].scores["m"] == (0.0, 0.5)
 
@@ -80,9 +81,41 @@ async def test_imported_scores_count_on_0_to_1(tmp_path: Path) -> None:
     rows = [{**POOL[0], "candidates": [candidate]}]
     with reopened(await pool_run(tmp_path, rows)) as store:
         await rescore(store, Scorer(KNOWING), "a")
-        mix_stored(store, {"a": 3, "prm": 1}, "m")
+        mix_stored(store, [Part("a", 3), Part("prm", 1)], "m")
         (trace, *_) = store.scored_traces()
         assert trace.candidates[0].scores["m"] == (0.0625, 0.8125)
+
+
+async def test_a_set_that_lacks_a_candidate_is_not_filled_up_with_the_runs_own_scores(
+    tmp_path: Path,
+) -> None:
+    row = {**POOL[0], "candidates": [{"text": "=4", "scores": {"knowing": 0.5}, "correct": True}]}
+    with reopened(await pool_run(tmp_path, [row])) as store:
+        store.open_scores("a", {"verifier": KNOWING.info._asdict(), "separator": "\n\n"})
+        assert mix_stored(store, [Part("a", 1)], "m") == (1, 1, "knowing: not scored")
+        assert mix_stored(store, [Part("knowing", 1)], "n").failed == 0
+
+
+async def test_a_part_may_count_with_one_number(tmp_path: Path) -> None:
+    with reopened(await pool_run(tmp_path)) as store:
+        await rescore(store, Scorer(KNOWING), "a")
+        assert mix_stored(store, [Part("a", 1, "mean")], "m").failed == 0
+        (trace, *_) = store.scored_traces()
+        assert [c.scores["m"] for c in trace.candidates] == [(0.5,), (0.0,), (0.5,), (0.0,)]
+
+
+async def test_a_temperature_sharpens_within_a_problem(tmp_path: Path) -> None:
+    chances = {"4": 0.002, "5": 0.001, "6": 0.0}
+    whole = ScriptedVerifier(lambda _, texts: [chances[texts[-1][-1]]], scores="solution")
+    with reopened(await pool_run(tmp_path)) as store:
+        await rescore(store, Scorer(whole), "a")
+        mix_stored(store, [Part("a", 1)], "sharp", 0.1)
+        (trace, *_) = store.scored_traces()
+        found = [c.scores["sharp"] for c in trace.candidates]
+        assert found == [(1.0,), (pytest.approx(2**-10),), (1.0,), (0.0,)]
+        assert str(store.score_sets()["sharp"]["verifier"]["identity"]).endswith("/0.1")  # type: ignore[index]
+    nothing: list[StepScores | ScoreFailure] = [StepScores((0.0, 0.0)), ScoreFailure("no")]
+    assert sharpened(nothing, 0.5) == nothing
 
 
 async def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
@@ -90,22 +123,26 @@ async def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
     with reopened(await pool_run(tmp_path, [row])) as store:
         await rescore(store, Scorer(KNOWING), "a")
         await rescore(store, Scorer(RandomVerifier()), "b", separator="\n")
-        for weights, name, said in (
-            ({"a": 1.0, "reward": 1.0}, "m", "tell no range, and -3.5 is outside 0 to 1"),
-            ({"a": 1.0, "prm": 1.0}, "m", "has no scores 'prm': `ponder score` adds them"),
-            ({"a": 1.0, "m": 1.0}, "m", "'m' is a part of the mix: give it another `--name`"),
-            ({"a": 0.0}, "m", "the weight of 'knowing' in a mix must be over 0"),
-            ({}, "m", "a mix needs at least one part"),
-            ({"a": 1.0}, "reward", "'reward' names scores that candidates come with"),
-            ({"a": 1.0}, " ", "must be printable"),
-        ):
+        a = Part("a", 1)
+        cases: list[tuple[list[Part], str, str]] = [
+            ([a, Part("reward", 1)], "m", "tell no range, and -3.5 is outside 0 to 1"),
+            ([a, Part("prm", 1)], "m", "has no scores 'prm': `ponder score` adds them"),
+            ([a, Part("m", 1)], "m", "'m' is a part of the mix: give it another `--name`"),
+            ([a, a], "m", "'a' is twice in the mix: give it once"),
+            ([Part("a", 0)], "m", "the weight of 'knowing' in a mix must be over 0"),
+            ([], "m", "a mix needs at least one part"),
+            ([a], "reward", "'reward' names scores that candidates come with"),
+            ([a], " ", "must be printable"),
+        ]
+        for parts, name, said in cases:
             with pytest.raises(UsageError, match=said):
-                mix_stored(store, weights, name)
-        with pytest.raises(UsageError, match="temperature of a mix must be over 0, got 0"):
-            mix_stored(store, {"a": 1}, "m", 0)
+                mix_stored(store, parts, name)
+        with pytest.raises(UsageError, match="`--temperature` must be over 0, got 0"):
+            mix_stored(store, [a], "m", 0)
         with pytest.raises(StoreError, match=r"different steps cannot be mixed: a by .* b by"):
-            mix_stored(store, {"a": 1, "b": 1}, "m")
-        assert set(store.score_sets()) == {"a", "b"}
+            mix_stored(store, [a, Part("b", 1)], "m")
+        mix_stored(store, [a, Part("b", 1, "last")], "m")  # one number of each goes with any steps
+        assert set(store.score_sets()) == {"a", "b", "m"}
 
 
 async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +150,7 @@ async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with reopened(folder) as store:
         await rescore(store, Scorer(KNOWING), "a")
         await rescore(store, Scorer(RandomVerifier()), "b")
-    words = ["score", folder, "--mix", "a=2", "--mix", "b=1", "--temperature", 0.5]
+    words = ["score", folder, "--mix", "a=2", "--mix", "b:mean=1", "--temperature", 0.5]
     assert await asyncio.to_thread(ponder, *words) == 0
     assert capsys.readouterr().out == f"{folder}: 20 candidates mixed as mix\n"
     assert await asyncio.to_thread(ponder, *words, "--json") == 0
@@ -127,7 +164,9 @@ async def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             ["score", folder, "--verifier", "random", "--temperature", 2],
             "--temperature 2 is for --mix",
         ),
-        (["score", folder, "--mix", "a"], "`--mix` takes KEY=VALUE, got 'a'"),
+        (["score", folder, "--mix", "a"], "`--mix` takes NAME=WEIGHT or NAME:mean=WEIGHT, got 'a'"),
+        (["score", folder, "--mix", "a=x"], "or NAME:mean=WEIGHT, got 'a=x'"),
+        (["score", folder, "--mix", "a=1", "--separator", "x"], "--separator are for --verifier"),
     ):
         status, line = failing(capsys, *words)
         assert status == 2

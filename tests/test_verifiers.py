@@ -377,15 +377,10 @@ async def test_a_solutions_score_counts_at_every_step() -> None:
     assert MixVerifier([(whole, 1), (whole, 2)]).info.scores == "solution"
 
 
-async def test_a_low_temperature_sharpens_the_mean_and_keeps_the_order() -> None:
-    steps = ScriptedVerifier(lambda _, texts: [0.2, 0.5, 0.8, 0.0, 1.0][: len(texts)])
-    mix = MixVerifier([(steps, 1)], temperature=0.5)
-    answer = await mix.score(PROBLEM, [grown(*"abcde")])
-    assert isinstance(answer[0], StepScores)
-    assert answer[0].scores == pytest.approx((0.04, 0.25, 0.64, 0.0, 1.0))
-    assert mix.info.identity == "mix-1(1*scripted:scripted)/0.5"
-    with pytest.raises(UsageError, match="temperature of a mix must be over 0, got -1"):
-        MixVerifier([(steps, 1)], temperature=-1)
+def test_a_mix_needs_ranges_with_ends() -> None:
+    endless = FunctionVerifier(by_length, low=0, high=math.inf)
+    with pytest.raises(UsageError, match="scores from 0 to inf: a mix puts its parts on 0 to 1"):
+        MixVerifier([(endless, 1)])
 
 
 async def test_a_failed_part_fails_the_prefix() -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ponder.cli.terminal import errors, interruptible, output, print_json
-from ponder.cli.words import knobs, numbers
+from ponder.cli.words import knobs, parts_of
 from ponder.errors import PonderError, UsageError
 from ponder.evals.rescore import Rescored, rescore
 from ponder.evals.score_many import Scorer
-from ponder.evals.stored_mix import mix_stored
+from ponder.evals.stored_mix import Part, mix_stored
 from ponder.evals.study import reopened
 from ponder.evals.throughput import throughput
 from ponder.recipes.registry import verifier_of
@@ -35,7 +35,10 @@ def score(
     ] = None,
     mix: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=WEIGHT: mix scores that are there, instead of --verifier."),
+        typer.Option(
+            help="NAME=WEIGHT: mix scores that are there, instead of --verifier; repeatable. "
+            "NAME:mean=WEIGHT takes one number a solution."
+        ),
     ] = None,
     temperature: Annotated[
         float, typer.Option(help="Of --mix: below 1 it sharpens the scores for voting.")
@@ -50,12 +53,14 @@ def score(
     The same command goes on where it stopped. `ponder report RUN --score NAME` ranks by them.
 
     Example: ponder score runs/sample --verifier arithmetic --name sums
-    Example: ponder score runs/sample --mix sums=1 --mix confidence=2 --name both
+    Example: ponder score runs/sample --mix sums=1 --mix confidence:mean=2 --name both
     """
     if (verifier is None) == (not mix):
         raise UsageError("give either --verifier or --mix NAME=WEIGHT")
     if verifier is None:
-        _mix(run, numbers(mix or (), "--mix"), name or "mix", temperature, as_json=as_json)
+        if verifier_knob or separator is not None:
+            raise UsageError("--verifier-knob and --separator are for --verifier, not for --mix")
+        _mix(run, parts_of(mix or ()), name or "mix", temperature, as_json=as_json)
         return
     if temperature != 1:
         raise UsageError(f"--temperature {temperature:g} is for --mix")
@@ -71,11 +76,9 @@ def score(
         output().print(_line(run, called, found), markup=False, soft_wrap=True)
 
 
-def _mix(
-    run: Path, weights: Mapping[str, float], name: str, temperature: float, *, as_json: bool
-) -> None:
+def _mix(run: Path, parts: Sequence[Part], name: str, temperature: float, *, as_json: bool) -> None:
     with reopened(run) as store:
-        found = mix_stored(store, weights, name, temperature)
+        found = mix_stored(store, parts, name, temperature)
     if found.failed == found.candidates:
         raise PonderError(f"{run}: no candidate could be mixed: {found.reason}")
     if as_json:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from ponder.errors import UsageError
+from ponder.evals.stored_mix import Part
 from ponder.recipes import Recipe
 from ponder.recipes.costing import Prices
+from ponder.search.selection import Aggregation
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +38,25 @@ def numbers(words: Sequence[str], option: str) -> dict[str, float]:
         return {key: float(value) for key, value in found.items()}
     except ValueError:
         raise UsageError(f"`{option}` takes KEY=NUMBER, got {' '.join(words)!r}") from None
+
+
+def parts_of(words: Sequence[str]) -> list[Part]:
+    """`--mix` words: NAME=WEIGHT, or NAME:AGGREGATION=WEIGHT."""
+    return [_part(word) for word in words]
+
+
+def _part(word: str) -> Part:
+    key, _, weight = word.rpartition("=")
+    try:
+        number = float(weight)
+    except ValueError:
+        key, number = "", 0.0
+    if not key:
+        raise UsageError(f"`--mix` takes NAME=WEIGHT or NAME:mean=WEIGHT, got {word!r}")
+    name, _, how = key.rpartition(":")
+    if name and how in get_args(Aggregation):
+        return Part(name, number, cast(Aggregation, how))
+    return Part(key, number)
 
 
 def prices_of(words: Sequence[str]) -> dict[str, float]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Literal, NamedTuple, cast
 
 from ponder.errors import StoreError, UsageError
 from ponder.evals.rescore import check_name, check_unused
 from ponder.evals.stored_steps import run_separator
+from ponder.search.selection import Aggregation, aggregate
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.store.score_sets import AddedScores, ScoreSet, fingerprint
 from ponder.trace import Trace
 from ponder.types import Candidate, NodePath, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
-from ponder.verifiers.mix import check_mix, info_of_mix, mixed
+from ponder.verifiers.mix import check_weights, info_of_mix, mixed
+
+
+class Part(NamedTuple):
+    """One of the scores to mix."""
+
+    name: str
+    weight: float
+    aggregation: Aggregation | None = None
+    """By which its step scores count as one score of the solution; None: step by step."""
 
 
 class Mixed(NamedTuple):
@@ -28,79 +39,140 @@ class Mixed(NamedTuple):
     """Why the first of them failed."""
 
 
-class StoredScores(NamedTuple):
-    """One part of a mix: a named set of scores, or scores that the candidates came with."""
+@dataclass(frozen=True, slots=True)
+class StoredScores:
+    """What a part's scores are, and where they are."""
 
+    part: Part
     info: VerifierInfo
-    added: ScoreSet
-    """Empty for scores that the candidates came with."""
+    added: ScoreSet | None
+    """None: the candidates came with them."""
+
+    @property
+    def mixed_info(self) -> VerifierInfo:
+        """As they go into the mix."""
+        how = self.part.aggregation
+        if how is None or self.info.scores == "solution":
+            return self.info
+        return self.info._replace(scores="solution", identity=f"{self.info.identity}:{how}")
 
     def of(self, trace: Trace, candidate: Candidate) -> StepScores | ScoreFailure:
         """One candidate's; a failure if there are none."""
+        found = self._kept(trace, candidate)
+        how = self.part.aggregation
+        if isinstance(found, ScoreFailure) or how is None:
+            return found
+        return StepScores((aggregate(found.scores, how),), found.tokens)
+
+    def _kept(self, trace: Trace, candidate: Candidate) -> StepScores | ScoreFailure:
+        if self.added is None:
+            own = candidate.scores.get(self.part.name)
+            return StepScores(own, None) if own else ScoreFailure("not scored")
         added = self.added.get((trace.problem_id, candidate.path))
-        if added is not None and added.of(candidate):
-            return added.scores
-        own = candidate.scores.get(self.info.name)
-        return StepScores(own, None) if own else ScoreFailure("not scored")
+        if added is None or not added.of(candidate):
+            return ScoreFailure("not scored")
+        return added.scores
 
 
 def mix_stored(
-    store: RunStore, weights: Mapping[str, float], name: str, temperature: float = 1.0
+    store: RunStore, parts: Sequence[Part], name: str, temperature: float = 1.0
 ) -> Mixed:
-    """Add the weighted mean of the scores named in `weights` to the candidates, as the set `name`.
+    """Add the weighted mean of scores to the candidates, as the set `name`.
 
-    `temperature` is that of `ponder.verifiers.mix.MixVerifier`. Each part is first put on 0 to 1 by
-    its range, and a solution's one score counts at every step, as in a `mix` of the verifiers.
-    Raises UsageError for scores that the run does not have or that have no known range and are not
-    within 0 to 1, StoreError if the set holds other scores.
+    Each part is first put on 0 to 1 by its range, and a solution's one score counts at every step,
+    as in a `mix` of the verifiers. With a `temperature` other than 1 each mean is then divided by
+    the problem's greatest one and raised to the power of 1 / temperature: a problem's scores are a
+    softmax of log-scores over the temperature, up to a factor, as in confidence-informed
+    self-consistency (Taubenfeld et al. 2025). Below 1 the best scores weigh more in a vote.
+
+    Raises UsageError for scores that the run does not have or that have no range, StoreError for
+    parts of different steps or if the set holds other scores.
     """
     check_name(name)
-    parts = [(_part(store, part), weight) for part, weight in weights.items() if part != name]
-    if len(parts) < len(weights):
-        raise UsageError(f"{name!r} is a part of the mix: give it another `--name`")
-    infos = [(part.info, weight) for part, weight in parts]
-    check_mix(infos, temperature)
-    separator = _separator(store, weights)
+    if not 0 < temperature < inf:
+        raise UsageError(f"`--temperature` must be over 0, got {temperature}")
+    kept = [_stored(store, part) for part in _distinct(parts, name)]
+    infos = [(own.mixed_info, own.part.weight) for own in kept]
+    check_weights(infos)
+    separator = _separator(store, kept)
     found: dict[tuple[str, NodePath], AddedScores] = {}
     for trace in store.traces():
         check_unused(name, trace)
-        for candidate in trace.candidates:
-            told = [(part.info, weight, part.of(trace, candidate)) for part, weight in parts]
-            added = AddedScores(fingerprint(candidate.text), mixed(told, _steps(told), temperature))
+        answers = [_mix(trace, candidate, kept) for candidate in trace.candidates]
+        for candidate, answer in zip(
+            trace.candidates, sharpened(answers, temperature), strict=True
+        ):
+            added = AddedScores(fingerprint(candidate.text), answer)
             found[trace.problem_id, candidate.path] = added
-    info = info_of_mix(infos, "mix", temperature)
+    info = info_of_mix(infos, "mix")
+    if temperature != 1:
+        info = info._replace(identity=f"{info.identity}/{temperature:g}")
     store.open_scores(name, {"verifier": info._asdict(), "separator": separator})
     store.add_scores(name, found)
     reasons = [one.scores.reason for one in found.values() if isinstance(one.scores, ScoreFailure)]
     return Mixed(len(found), len(reasons), next(iter(reasons), None))
 
 
-def _steps(told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]]) -> int:
-    """Of the first part that scores steps; 1 if none does."""
-    counts = (
+def sharpened(
+    answers: Sequence[StepScores | ScoreFailure], temperature: float
+) -> list[StepScores | ScoreFailure]:
+    """One problem's scores at a temperature; at 1 they stay as they are."""
+    told = [
+        score for answer in answers if isinstance(answer, StepScores) for score in answer.scores
+    ]
+    most = max(told, default=0.0)
+    if temperature == 1 or most == 0:
+        return list(answers)
+    return [
+        answer._replace(scores=tuple((s / most) ** (1 / temperature) for s in answer.scores))
+        if isinstance(answer, StepScores)
+        else answer
+        for answer in answers
+    ]
+
+
+def _mix(
+    trace: Trace, candidate: Candidate, kept: Sequence[StoredScores]
+) -> StepScores | ScoreFailure:
+    told = [(own.mixed_info, own.part.weight, own.of(trace, candidate)) for own in kept]
+    steps = (
         len(answer.scores)
         for info, _, answer in told
         if info.scores == "steps" and isinstance(answer, StepScores)
     )
-    return next(counts, 1)
+    return mixed(told, next(steps, 1))
 
 
-def _separator(store: RunReader, names: Mapping[str, float]) -> str:
-    """What ended a step in the parts. Raises StoreError where they differ."""
-    sets = store.score_sets()
-    found = {name: str(sets[name]["separator"]) for name in names if name in sets}
+def _distinct(parts: Sequence[Part], name: str) -> Sequence[Part]:
+    """The parts. Raises UsageError for one that is given twice or is the mix itself."""
+    names = [part.name for part in parts]
+    if name in names:
+        raise UsageError(f"{name!r} is a part of the mix: give it another `--name`")
+    if twice := [own for own in names if names.count(own) > 1]:
+        raise UsageError(f"{twice[0]!r} is twice in the mix: give it once")
+    return parts
+
+
+def _separator(store: RunReader, kept: Sequence[StoredScores]) -> str:
+    """What ended a step in the parts that score steps. Raises StoreError where they differ."""
+    sets, own = store.score_sets(), run_separator(store)
+    found = {
+        one.part.name: own if one.added is None else str(sets[one.part.name]["separator"])
+        for one in kept
+        if one.mixed_info.scores == "steps"
+    }
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name} by {separator!r}" for name, separator in found.items())
         raise StoreError(f"{store.folder}: scores of different steps cannot be mixed: {told}")
-    return next(iter(found.values()), run_separator(store))
+    return next(iter(found.values()), own)
 
 
-def _part(store: RunReader, name: str) -> StoredScores:
-    settings = store.score_sets().get(name)
-    if settings is not None:
-        told = cast("dict[str, object]", settings["verifier"])
-        return StoredScores(VerifierInfo(**told), store.added_scores(name))  # type: ignore[arg-type]
-    return StoredScores(_own_info(store, name), {})
+def _stored(store: RunReader, part: Part) -> StoredScores:
+    settings = store.score_sets().get(part.name)
+    if settings is None:
+        return StoredScores(part, _own_info(store, part.name), None)
+    told = cast("dict[str, object]", settings["verifier"])
+    return StoredScores(part, VerifierInfo(**told), store.added_scores(part.name))  # type: ignore[arg-type]
 
 
 def _own_info(store: RunReader, name: str) -> VerifierInfo:

@@ -110,7 +110,7 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
     if ":" in name:
         return FunctionVerifier(name, **knobs)
     if name == "mix":
-        return _mix_of(knobs)
+        return MixVerifier([_part_of_mix(part, value) for part, value in knobs.items()])
     kind = VERIFIERS.get(name)
     if kind is None:
         raise UsageError(
@@ -136,13 +136,6 @@ def _of_type(owner: str, knob: str, value: object, wanted: Any) -> Any:
             return value
         reason = first["msg"].removeprefix("Input ").partition(",")[0]
         raise UsageError(f"{owner}: the knob {knob!r} {reason}, got {value!r}") from None
-
-
-def _mix_of(knobs: Mapping[str, Any]) -> MixVerifier:
-    """Each knob is a part, but `temperature`."""
-    temperature = _of_type("mix", "temperature", knobs.get("temperature", 1.0), float)
-    parts = [_part_of_mix(part, own) for part, own in knobs.items() if part != "temperature"]
-    return MixVerifier(parts, temperature=temperature)
 
 
 def _part_of_mix(name: str, value: object) -> tuple[Verifier, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from ponder.evals.bootstrap import Estimated
 from ponder.evals.intervals import paired_difference
 from ponder.evals.measure import Measured, measure
+from ponder.evals.stored_mix import sharpened
 from ponder.evals.summary import Point, summarise
 from ponder.trace import Trace
 from ponder.training.graded_runs import GradedRun
@@ -26,12 +27,13 @@ from ponder.training.metrics import (
     reliability,
 )
 from ponder.training.rows import Matrix, Vector
+from ponder.types import ScoreFailure, StepScores
 
 NAME = "value-head"
 """The scores' name among the candidates'."""
 
 TEMPERATURES = (1.0, 0.7, 0.5, 0.35, 0.25)
-"""At which weighted voting is tried: see `ponder.verifiers.mix.MixVerifier`."""
+"""At which weighted voting is tried: see `ponder.evals.stored_mix`."""
 
 Predict = Callable[[Matrix], Vector]
 """Features [steps, features] to probabilities [steps]."""
@@ -257,18 +259,20 @@ def _measured(
 
 def _scored(problem: ReadProblem, scores: Vector, temperature: float) -> Trace:
     """The problem's trace with the head's scores, and no others, on its candidates."""
-    scores = scores ** (1 / temperature)
     trace, tree = problem.problem.trace, problem.problem.steps
+    told = sharpened([_told(scores[list(way)]) for way in tree.ways], temperature)
     candidates = [
-        replace(candidate, scores={NAME: _told(scores[list(way)])})
-        for candidate, way in zip(trace.candidates, tree.ways, strict=True)
+        replace(candidate, scores={NAME: None if isinstance(own, ScoreFailure) else own.scores})
+        for candidate, own in zip(trace.candidates, told, strict=True)
     ]
     return replace(trace, candidates=tuple(candidates))
 
 
-def _told(scores: Vector) -> tuple[float, ...] | None:
-    """None for a solution without steps, or with one that could not be read."""
-    return tuple(scores.tolist()) if len(scores) and np.isfinite(scores).all() else None
+def _told(scores: Vector) -> StepScores | ScoreFailure:
+    """A failure for a solution without steps, or with one that could not be read."""
+    if len(scores) and np.isfinite(scores).all():
+        return StepScores(tuple(scores.tolist()))
+    return ScoreFailure("not read")
 
 
 def _gain(measured: Measured) -> Gain | None:

@@ -21,26 +21,19 @@ class MixVerifier:
     at every step. If all parts score solutions, so does the mix. A prefix that one part could not
     score is a failure. Tokens are summed, unknown if any part does not tell. It estimates
     correctness only if all parts do.
-
-    A `temperature` below 1 sharpens the mean for weighted voting: it is raised to the power of
-    1 / temperature, so that a vote's weights are a softmax of log-scores over the temperature, as
-    in confidence-informed self-consistency (Taubenfeld et al. 2025). Rankings stay as they are.
     """
 
     parts: Sequence[tuple[Verifier, float]]
     """Each with its weight, over 0; only their ratios count."""
     name: str = "mix"
-    temperature: float = 1.0
-    """Over 0."""
 
     def __post_init__(self) -> None:
-        check_mix([(part.info, weight) for part, weight in self.parts], self.temperature)
+        check_weights([(part.info, weight) for part, weight in self.parts])
 
     @property
     def info(self) -> VerifierInfo:
         """A score in [0, 1]; the identity names all parts and weights."""
-        parts = [(part.info, weight) for part, weight in self.parts]
-        return info_of_mix(parts, self.name, self.temperature)
+        return info_of_mix([(part.info, weight) for part, weight in self.parts], self.name)
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
@@ -62,29 +55,30 @@ class MixVerifier:
     ) -> StepScores | ScoreFailure:
         pairs = zip(self.parts, answers, strict=True)
         told = [(part.info, weight, answer) for (part, weight), answer in pairs]
-        return mixed(told, prefix.depth, self.temperature)
+        return mixed(told, prefix.depth)
 
 
-def check_mix(parts: Sequence[tuple[VerifierInfo, float]], temperature: float) -> None:
-    """Raise UsageError for a mix of nothing, a weight or a temperature that is none."""
+def check_weights(parts: Sequence[tuple[VerifierInfo, float]]) -> None:
+    """Raise UsageError for a mix of nothing, a weight that is none, or a range without ends."""
     if not parts:
         raise UsageError("a mix needs at least one part, got none")
     for info, weight in parts:
         if not 0 < weight < inf:
             raise UsageError(f"the weight of {info.name!r} in a mix must be over 0, got {weight}")
-    if not 0 < temperature < inf:
-        raise UsageError(f"the temperature of a mix must be over 0, got {temperature}")
+        if not -inf < info.low < info.high < inf:
+            raise UsageError(
+                f"{info.name!r} scores from {info.low} to {info.high}: a mix puts its parts on "
+                "0 to 1, so each needs a range with ends"
+            )
 
 
-def info_of_mix(
-    parts: Sequence[tuple[VerifierInfo, float]], name: str, temperature: float
-) -> VerifierInfo:
+def info_of_mix(parts: Sequence[tuple[VerifierInfo, float]], name: str) -> VerifierInfo:
     """What a mix of such verifiers with such weights is."""
     weighted = ";".join(f"{weight}*{info.identity}" for info, weight in parts)
     correctness = all(info.estimates == "correctness" for info, _ in parts)
     return VerifierInfo(
         name,
-        f"mix-1({weighted})" + ("" if temperature == 1 else f"/{temperature:g}"),
+        f"mix-1({weighted})",
         "steps" if any(info.scores == "steps" for info, _ in parts) else "solution",
         0.0,
         1.0,
@@ -93,9 +87,7 @@ def info_of_mix(
 
 
 def mixed(
-    told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]],
-    steps: int,
-    temperature: float,
+    told: Sequence[tuple[VerifierInfo, float, StepScores | ScoreFailure]], steps: int
 ) -> StepScores | ScoreFailure:
     """The weighted mean of what verifiers said of one prefix of so many steps.
 
@@ -113,7 +105,7 @@ def mixed(
             return ScoreFailure(f"{info.name}: {len(columns[-1])} scores for {count} steps")
     weights = [weight for _, weight, _ in told]
     means = (_mean(scores, weights) for scores in zip(*columns, strict=True))
-    return StepScores(tuple(mean ** (1 / temperature) for mean in means), _tokens(answers))
+    return StepScores(tuple(means), _tokens(answers))
 
 
 def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
