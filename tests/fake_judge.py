@@ -19,6 +19,8 @@ class FakeJudge:
     """From the number of the request and the last turn to the answer."""
     forced: dict[str, float] = field(default_factory=lambda: {" Yes": 0.6, " yes": 0.1, "No": 0.1})
     """Probabilities of the token after a forced question."""
+    ended: Callable[[str], str] = lambda text: "stop"
+    """Why an answer ended."""
     hosted: bool = False
     """Refuses fields that OpenAI's API does not have."""
     omits_usage: bool = False
@@ -45,7 +47,8 @@ class FakeJudge:
     def _choice(self, number: int, body: Any) -> Json:
         last = body["messages"][-1]
         if last["role"] != "assistant":
-            return {"message": {"content": self.critique(number, last["content"])}}
+            text = self.critique(number, last["content"])
+            return {"message": {"content": text}, "finish_reason": self.ended(text)}
         assert body["continue_final_message"]
         assert not body["add_generation_prompt"]
         told = [

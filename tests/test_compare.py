@@ -261,10 +261,21 @@ def test_one_run_is_compared_with_itself_under_other_selectors_and_scores(
         loaded([run], score=score)[0].view.summary.curves["best_of_n"][8].accuracy
         for score in ("function", "chance")
     ]
+    hows = ["--aggregation", "last", "--aggregation", "mean"]
+    summed = compared(run, "--selector", "best_of_n", "--score", "chance", *hows)
+    assert [own["name"] for own in summed["methods"]] == ["last", "mean"]
+    assert [own["accuracy"] for own in summed["methods"]] == [
+        loaded([run], score="chance", aggregation=how)[0]
+        .view.summary.curves["best_of_n"][8]
+        .accuracy
+        for how in ("last", "mean")
+    ]
     both = compared(run, *two, *scores)
     assert [own["name"] for own in both["methods"]] == ["oracle, function", "majority, chance"]
     status, line = failing(capsys, "compare", run, run, run, *two)
     assert (status, "`--selector` is given 2 times for 3 methods" in line) == (2, True)
+    status, line = failing(capsys, "compare", run, run, "--aggregation", "sum")
+    assert (status, "unknown aggregation 'sum': use one of last, min" in line) == (2, True)
 
 
 def test_other_runs_beside_one_that_is_named_twice(

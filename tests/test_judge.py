@@ -108,6 +108,23 @@ async def test_a_critique_without_a_verdict_is_left_out_and_all_are_a_failure() 
         assert await reason(judge) == "none of 4 critiques holds a verdict"
 
 
+@pytest.mark.parametrize(
+    ("style", "cut"),
+    [
+        ("verdict", "I will end with: Is the solution correct? No. Step 1: the sum is"),
+        ("critic", r"Paragraph 0: the sum is \boxed{2}, so it holds. Paragraph 1:"),
+    ],
+)
+async def test_a_critique_that_is_cut_short_gives_no_verdict(style: Any, cut: str) -> None:
+    whole = YES if style == "verdict" else r"\boxed{-1}"
+    fake = saying(cut, whole)
+    fake.ended = lambda text: "length" if text == cut else "stop"
+    async with opened(fake, style=style, k=2) as judge:
+        answer = await judged(judge, *STEPS)
+        assert set(answer.scores) == {1.0}
+        assert judge.counts.unparsable == 1
+
+
 async def test_the_forced_verdict_is_the_mean_probability_of_yes() -> None:
     fake = saying("All is well.\n**Is the solution correct?** No", "Step 1 holds. ")
     async with opened(fake, style="forced", k=2) as judge:

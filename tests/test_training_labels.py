@@ -205,6 +205,7 @@ async def test_both_formats_come_back(run: GradedRun, tmp_path: Path, hard: bool
         '{"id": "p0", "steps": ["a"], "values": []}',
         '{"id": "p0", "steps": ["a"], "values": [1.5]}',
         '{"prompt": "What is 0?", "labels": [true]}',
+        '{"prompt": ["What is 0?"], "completions": ["a"], "labels": [true]}',
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, line: str) -> None:
@@ -223,7 +224,9 @@ async def test_labels_of_other_samples_are_refused(run: GradedRun, tmp_path: Pat
             read_labels(file, run.problems, hard=False)
     problem = run.problems[0]
     own = {"id": problem.id, "steps": list(problem.steps.paths[0]), "values": [0.5]}
-    file.write_text("\n" + json.dumps(own) + "\n\n" + json.dumps(other) + "\n")
+    listed = {**other, "id": ["p0"], "note": "a line\u2028of one row"}
+    lines = ["", json.dumps(own), "", json.dumps(listed, ensure_ascii=False), json.dumps(other)]
+    file.write_text("\n".join(lines) + "\n")
     assert read_labels(file, run.problems, hard=False)[problem.id, problem.steps.paths[0]] == 0.5
 
 

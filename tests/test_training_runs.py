@@ -281,6 +281,7 @@ async def test_temperatures_of_voting_are_tried_on_the_validation_problems(
     run = read_graded(sampled / "plays")
     report = await train(run, tmp_path, WordStates, folds=3)
     found = report["validation"]["voting"][str(run.folder)]
+    assert found["majority"] is not None
     # With folds each problem is among the validation problems of one head, and held out by another.
     curves = report["held_out"]["selection"][str(run.folder)]["curves"]
     assert found["majority"] == pytest.approx(curves["majority"]["12"]["accuracy"])
@@ -400,6 +401,31 @@ async def test_too_few_problems_say_so(sampled: Path, tmp_path: Path) -> None:
     run = read_graded(sampled / "plays", limit=1)
     with pytest.raises(UsageError, match="too few problems to split"):
         await train(run, tmp_path, WordStates)
+
+
+def test_a_problem_judges_where_a_solution_is_read_to_its_end(sampled: Path) -> None:
+    problem = read_graded(sampled / "plays").problems[0]
+    features = np.full((len(problem.steps.paths), 1), np.nan, dtype=np.float32)
+    assert not ReadProblem(problem, 0, features, (0,)).judges
+    features[problem.steps.ways[problem.counted[0]][-1]] = 1
+    assert ReadProblem(problem, 0, features, (0,)).judges
+
+
+def test_a_run_that_a_rule_stopped_early_has_no_majority_to_compare_with(
+    sampled: Path, tmp_path: Path
+) -> None:
+    words = ["run", "--engine", "scripted", "--model", "tests.test_training_runs:plays"]
+    words += ["--dataset", str(sampled / "data.jsonl"), "--n", "12"]
+    for setting in ("selector=weighted", "knobs.stopping=exact", "knobs.wave=2"):
+        words += ["--set", setting]
+    words += ["--verifier", "random"]
+    assert ponder(*words, "-o", tmp_path / "run") == 0
+    report = asyncio.run(train(read_graded(tmp_path / "run"), tmp_path, WordStates))
+    (selection,) = report["held_out"]["selection"].values()
+    assert selection["weighted_minus_majority"] is None
+    (found,) = report["validation"]["voting"].values()
+    assert found["majority"] is None
+    assert ponder("eval-verifier", "--verifier", "random", tmp_path / "run") == 0
 
 
 def test_the_head_that_ships_is_small_and_better_than_chance() -> None:

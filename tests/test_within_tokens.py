@@ -93,6 +93,15 @@ def test_a_search_spends_what_it_spent() -> None:
     assert (row["samples"], row["tokens"]) == (None, 100)
 
 
+def test_samples_of_which_some_are_a_search_are_refused() -> None:
+    sampled, search = run("ra", "rb"), run("ra", strategy="dvts")
+    problems = (sampled.problems[0], replace(sampled.problems[1], exchangeable=False))
+    mixed = replace(sampled, problems=problems)
+    for runs in ([mixed], [sampled, search]):
+        with pytest.raises(UsageError, match=r"s: problem 'p[01]' is not of independent samples"):
+            brought(Named("s", "majority", runs), Reference("beams", {"p0": 60, "p1": 60}))
+
+
 def test_what_cannot_be_told_is_said() -> None:
     sampled, reference = Named("s", "majority", [run("ra")]), Reference("beams", {"p0": 60})
     untold = replace(problem("r", 1), candidates=(GradedCandidate("r", None, True),))
@@ -129,6 +138,14 @@ def test_the_command_gives_samples_the_tokens_of_a_search(
     assert found["pairs"][0]["n_problems"] == 6
     assert ponder(*words, *equal) == 0
     assert "200 random orders" in capsys.readouterr().out
+    other = tmp_path / "other.jsonl"
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    other.write_text("".join(json.dumps({**row, "problem": "Else?"}) + "\n" for row in rows))
+    assert ponder(*common, "--dataset", other, *beams, "-o", tmp_path / "else") == 0
+    capsys.readouterr()
+    status, line = failing(capsys, *words, "--equal-tokens", tmp_path / "else")
+    assert status == 2
+    assert "another problem under the id" in line
     assert failing(capsys, *words, *equal, "--n", 4) == (
         2,
         f"ponder: --n 4 and --equal-tokens {tmp_path / 'beams'} exclude each other: give one\n",

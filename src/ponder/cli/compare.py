@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.methods import asked_of, chosen_runs, methods_of
-from ponder.cli.options import AsJson, HowAggregated, Price, Runs, WhoseGrades
+from ponder.cli.methods import asked_of, check_reference, chosen_runs, methods_of
+from ponder.cli.options import AsJson, Price, Runs, WhoseGrades
 from ponder.cli.terminal import output, print_json, working
 from ponder.cli.words import prices_of
 from ponder.errors import UsageError
@@ -33,7 +33,10 @@ def compare_runs(
     score: Annotated[
         list[str] | None, typer.Option(help="Rank by these scores; or each run's own.")
     ] = None,
-    aggregation: HowAggregated = None,
+    aggregation: Annotated[
+        list[str] | None,
+        typer.Option(help="last, min, product, mean; or each run's own."),
+    ] = None,
     grades: WhoseGrades = None,
     axis: Annotated[
         Axis | None, typer.Option(help="Compare at equal cost too, on this axis.")
@@ -48,7 +51,8 @@ def compare_runs(
     """Compare methods in pairs, problem by problem: the difference, its interval, its p-value.
 
     Runs that differ by their seed alone are one method. Imported pools are runs too. RUN,
-    --selector and --score hold for all methods when given once, else one after the other.
+    --selector, --score and --aggregation hold for all methods when given once, else one after the
+    other.
     Price kinds: prompt, cached, generated, verifier.
 
     Example: ponder compare runs/beams runs/dvts --selector weighted --axis total_tokens
@@ -57,11 +61,15 @@ def compare_runs(
     """
     if equal_tokens is not None and n is not None:
         raise UsageError(f"--n {n} and --equal-tokens {equal_tokens} exclude each other: give one")
-    asked = asked_of(runs, selector or (), score or ())
-    options = {"aggregation": aggregation, "grader": grades, "prices": prices_of(price or ())}
+    asked = asked_of(runs, selector or (), score or (), aggregation or ())
+    options = {"grader": grades, "prices": prices_of(price or ())}
     with working("comparing"):
-        methods = methods_of(chosen_runs(asked, options))
-        compared, spent = _compared(methods, n, equal_tokens)
+        chosen = chosen_runs(asked, options)
+        methods = methods_of(chosen)
+        reference = None if equal_tokens is None else Reference.of(equal_tokens)
+        if reference is not None:
+            check_reference(chosen, reference)
+        compared, spent = _compared(methods, n, reference)
         equal = at_equal_cost(cost_curves(methods, axis), axis) if axis else None
     if as_json:
         beside = {"equal_tokens": spent, "equal_cost": equal}
@@ -76,11 +84,10 @@ def compare_runs(
 
 
 def _compared(
-    methods: Sequence[Named], n: int | None, reference: Path | None
+    methods: Sequence[Named], n: int | None, reference: Reference | None
 ) -> tuple[Comparison, WithinTokens | None]:
-    """The methods at their N, or at what the run in the folder `reference` spent."""
+    """The methods at their N, or at what the reference spent."""
     if reference is None:
         return compare([Method.of(own.name, own.selector, own.runs, n) for own in methods]), None
-    spent = Reference.of(reference)
-    found = [brought(own, spent) for own in methods]
-    return compare([own for own, _ in found]), spent_beside(spent, [row for _, row in found])
+    found = [brought(own, reference) for own in methods]
+    return compare([own for own, _ in found]), spent_beside(reference, [row for _, row in found])

@@ -47,7 +47,7 @@ class SelectionResult(TypedDict):
     curves: dict[str, dict[str, Point]]
     """By selector and N, as in a report; without scored selectors where a problem has no score."""
     against_majority: dict[str, dict[str, Paired]]
-    """By selector and N."""
+    """By selector and N; empty where a rule stopped the samples of another selector early."""
     auc: Estimated
     """The chance that a right candidate scores above a wrong one, over all problems."""
     gamed: bool | None
@@ -69,7 +69,7 @@ def selection_result(measured: Measured, failed: int) -> SelectionResult:
         "against_majority": {
             selector: _against(measured, selector)
             for selector in SCORED
-            if selector in report["curves"]
+            if {selector, "majority"} <= report["curves"].keys()
         },
         "auc": _candidate_auc(measured.problems),
         "gamed": None if fall is None else fall["ci_high"] < 0,

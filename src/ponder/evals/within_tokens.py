@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
@@ -23,6 +24,7 @@ from ponder.evals.cost_curves import Named
 from ponder.evals.graded import GradedProblem
 from ponder.evals.measure import Measured
 from ponder.store.reading import RunReader
+from ponder.types import Example
 
 ORDERS: Final = 200
 """Random orders of a problem's samples: what is found is the mean over them."""
@@ -34,15 +36,19 @@ class Reference(NamedTuple):
     name: str
     spent: Mapping[str, int]
     """Generated tokens by problem id."""
+    examples: Mapping[str, Example] = MappingProxyType({})
+    """Its problems by id."""
 
     @classmethod
     def of(cls, folder: Path) -> Reference:
         """The run in `folder`. Raises UsageError where a problem's tokens are not told."""
         spent = tokens_spent(folder)
-        told = {problem: tokens for problem, tokens in spent.items() if tokens}
+        told = {problem: tokens for problem, tokens in spent.items() if tokens is not None}
         if untold := [problem for problem in spent if problem not in told]:
             raise UsageError(f"{folder} does not tell what problem {untold[0]!r} spent")
-        return cls(str(folder), told)
+        with RunReader(folder) as reader:
+            examples = {example.problem.id: example for example in reader.examples()}
+        return cls(str(folder), told, examples)
 
 
 def tokens_spent(folder: Path) -> dict[str, int | None]:
@@ -87,9 +93,10 @@ def brought(named: Named, reference: Reference) -> tuple[Method, SpentRow]:
     """A method on the reference's problems, its independent samples cut to the reference's tokens.
 
     A search stays as it is. Raises UsageError for samples whose tokens are not told, for a selector
-    that they do not allow, and where there is no problem in common.
+    that they do not allow, for problems of which only some are of independent samples, and where
+    there is no problem in common.
     """
-    if not all(run.sampled for run in named.runs):
+    if not _independent(named):
         return _as_it_is(named, reference)
     found = [_bought(named, run, reference.spent) for run in named.runs]
     common = [name for name in found[0] if all(name in own for own in found)]
@@ -107,6 +114,17 @@ def brought(named: Named, reference: Reference) -> tuple[Method, SpentRow]:
         "used_up": sum(any(own.used_up for own in bought) for bought in several.values()),
     }
     return Method(named.name, named.selector, samples, len(named.runs), values, None), row
+
+
+def _independent(named: Named) -> bool:
+    problems = [problem for run in named.runs for problem in run.problems if problem.candidates]
+    searched = [problem for problem in problems if not problem.exchangeable]
+    if searched and len(searched) < len(problems):
+        raise UsageError(
+            f"{named.name}: problem {searched[0].id!r} is not of independent samples (a search, or "
+            "stopped early), others are: compare runs of one kind at equal tokens"
+        )
+    return not searched
 
 
 def _as_it_is(named: Named, reference: Reference) -> tuple[Method, SpentRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple, TypedDict
@@ -80,7 +80,8 @@ class Selection(TypedDict):
 class Voting(TypedDict):
     """Accuracy on one run's samples, at its largest N."""
 
-    majority: float
+    majority: float | None
+    """None where another selector's rule stopped the samples early; so for the other."""
     weighted: dict[str, float]
     """By the temperature of the scores."""
 
@@ -155,14 +156,16 @@ def _voting(run: GradedRun, own: Sequence[Predicted], seed: int) -> Voting:
     return {
         "majority": _accuracy(measured[1.0], "majority"),
         "weighted": {
-            f"{heat:g}": _accuracy(found, "weighted")
+            f"{heat:g}": accuracy
             for heat, found in measured.items()
-            if "weighted" in found.points
+            if (accuracy := _accuracy(found, "weighted")) is not None
         },
     }
 
 
-def _accuracy(measured: Measured, selector: str) -> float:
+def _accuracy(measured: Measured, selector: str) -> float | None:
+    if not measured.points.get(selector):
+        return None
     _, at = measured.at(selector)
     return fmean(at.values.values())
 
@@ -276,10 +279,9 @@ def _told(scores: Vector) -> StepScores | ScoreFailure:
 
 
 def _gain(measured: Measured) -> Gain | None:
-    weighted: Mapping[int, object] = measured.points.get("weighted", {})
-    if not weighted:
-        return None
-    n = max(weighted)
     points = measured.points
+    if not points.get("weighted") or "majority" not in points:
+        return None
+    n = max(points["weighted"])
     gap = paired_difference(points["weighted"][n].values, points["majority"][n].values)
     return {"n": n, "difference": gap.difference, "low": gap.low, "high": gap.high}

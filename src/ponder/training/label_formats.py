@@ -76,7 +76,7 @@ def read_labels(
         ids.setdefault(problem.example.problem.question, []).append(problem.id)
     labels: dict[tuple[str, StepPath], float] = {}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read labels from {file}: {error}") from None
     for number, line in enumerate(lines, 1):
@@ -106,7 +106,7 @@ def _read_row(row: Row, ids: Mapping[str, list[str]]) -> tuple[list[str], StepPa
     if "prompt" in row:
         names, steps, values = ids.get(row["prompt"], []), row["completions"], row["labels"]
     else:
-        names, steps, values = [row["id"]], row["steps"], row["values"]
+        names, steps, values = [str(row["id"])], row["steps"], row["values"]
     found = [float(value) for value in values]
     if len(found) != len(steps) or not all(0 <= value <= 1 for value in found):
         raise ValueError("a label from 0 to 1 a step")

@@ -27,6 +27,12 @@ class ReadProblem:
     distinct: tuple[int, ...]
     """The candidates that count, each text of a problem once."""
 
+    @property
+    def judges(self) -> bool:
+        """A candidate that counts could be read to its end."""
+        ends = [self.problem.steps.ways[candidate][-1] for candidate in self.problem.counted]
+        return bool(np.isfinite(self.features[ends]).all(axis=1).any())
+
 
 def rows_of(
     problem: ReadProblem, chosen: Sequence[int], labels: StepLabels | None, ends: float = 0.0

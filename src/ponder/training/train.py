@@ -211,12 +211,12 @@ class Training:
         validation = joined(
             [rows_of(p, p.problem.counted, labels, ends) for p in parts["validation"]]
         )
-        held_out = any(problem.problem.counted for problem in parts["held_out"])
+        held_out = any(problem.judges for problem in parts["held_out"])
         if train is None or validation is None or not held_out:
             counts = ", ".join(f"{_named(part)} {len(own)}" for part, own in parts.items())
             raise UsageError(
-                f"too few problems to split into three parts ({counts}), or none of their steps "
-                "has a label: sample more problems"
+                f"too few problems to split into three parts ({counts}), or none of a part's "
+                "steps has a label and can be read: sample more problems"
             )
         if not 0 < train.base_rate < 1:
             ended = "right" if train.base_rate else "wrong"

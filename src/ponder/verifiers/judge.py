@@ -55,7 +55,8 @@ class JudgeVerifier:
     wrong paragraph and takes the majority (ProcessBench): steps before it score 1, it and all
     after it 0; an empty step is no paragraph and repeats the score before it.
 
-    A critique without a readable verdict is left out; a prefix fails when none is left, or when a
+    A critique without a readable verdict is left out, and so is one cut at `max_tokens` before its
+    verdict (`forced` asks it all the same); a prefix fails when none is left, or when a
     request fails. Equal texts get equal seeds.
     """
 
@@ -138,7 +139,7 @@ class JudgeVerifier:
 
     async def _reading(self, turns: Turns, seed: int, paragraphs: int) -> _Reading:
         """One critique, read by style."""
-        text, usage = await self._critic.critique(turns, seed)
+        text, usage, cut = await self._critic.critique(turns, seed)
         self.counts.critiques += 1
         self.counts.add(usage)
         tokens = _sum(usage.prompt, usage.generated)
@@ -147,6 +148,8 @@ class JudgeVerifier:
             verdict, forced = await self._critic.sureness(turns, text)
             self.counts.add(forced)
             tokens = _total([tokens, forced.prompt, forced.generated])
+        elif cut:
+            verdict = None
         elif self.style == "critic":
             verdict = first_wrong_of(text, paragraphs)
         else:

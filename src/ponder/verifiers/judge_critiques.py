@@ -28,6 +28,8 @@ class Critique(NamedTuple):
 
     text: str
     usage: Usage
+    cut: bool
+    """It ended at its limit of tokens, before its verdict."""
 
 
 class Sureness(NamedTuple):
@@ -57,7 +59,7 @@ class Critic:
             "seed": seed,
         }
         answer = await self._ask(turns, sampling)
-        return Critique(answer.text, answer.spent)
+        return Critique(answer.text, answer.spent, answer.cut)
 
     async def sureness(self, turns: Turns, critique: str) -> Sureness:
         """How probable yes is after the critique, its own verdict left out. Raises RequestError."""

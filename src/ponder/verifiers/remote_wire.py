@@ -74,6 +74,7 @@ class _Message(Wire):
 class _Choice(Wire):
     message: _Message = _Message()
     logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
 
 
 class Generated(Told):
@@ -85,6 +86,11 @@ class Generated(Told):
     def text(self) -> str:
         """The message; empty where only reasoning came."""
         return self.choices[0].message.content or ""
+
+    @property
+    def cut(self) -> bool:
+        """It reached its limit of tokens."""
+        return self.choices[0].finish_reason == "length"
 
     def first_token(self) -> list[TokenProbability]:
         """What is told of the first token's distribution."""
