@@ -6,6 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 from pydantic_core import to_json as _to_json
 
@@ -21,6 +22,19 @@ def to_json(value: object) -> bytes:
         return _to_json(value, inf_nan_mode="constants")
     except PydanticSerializationError:
         return json.dumps(value, separators=(",", ":"), default=_fields).encode()
+
+
+def fields_to_json(value: object, kind: TypeAdapter[Any], without: frozenset[str]) -> bytes:
+    """The same of a dataclass's fields that are not None, but those `without`.
+
+    What `kind` says of them saves half of the time; how infinite numbers and NaN are written, its
+    class says (`ser_json_inf_nan` in `__pydantic_config__`).
+    """
+    try:
+        return kind.dump_json(value, exclude=set(without), exclude_none=True, warnings=False)
+    except PydanticSerializationError:
+        told = {k: v for k, v in _fields(value).items() if v is not None and k not in without}
+        return to_json(told)
 
 
 def _fields(value: Any) -> dict[str, object]:

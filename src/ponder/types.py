@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 Ended = Literal["eos", "separator", "step_length", "length", "aborted"]
 """How a sample ended: end of text, the separator, `max_step_tokens`, `max_tokens`, or cut off."""
@@ -89,8 +89,7 @@ class Prefix:
 
     def grow(self, step: Step) -> Prefix:
         """This path and one more step."""
-        seen = json.dumps([step.text, step.token_ids, step.tokenizer]).encode()
-        key = hashlib.sha256(self.key + seen).digest()
+        key = hashlib.sha256(self.key + _seen(step).encode()).digest()
         return Prefix(self.problem, self.messages, self, step, self.depth + 1, key)
 
     @property
@@ -107,6 +106,12 @@ class Prefix:
     def text(self) -> str:
         """The steps' text, separators included."""
         return "".join(step.text for step in self.steps)
+
+
+def _seen(step: Step) -> str:
+    """What an engine or verifier sees of a step, as JSON: Python writes whole numbers alike."""
+    token_ids = "null" if step.token_ids is None else list(step.token_ids)
+    return f"[{json.dumps(step.text)}, {token_ids}, {json.dumps(step.tokenizer)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,9 @@ class Usage(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One sample as an engine yields it: text, or an error."""
+
+    __pydantic_config__: ClassVar = {"ser_json_inf_nan": "constants"}
+    """Infinite log-probabilities are written as Python's `json` reads them."""
 
     index: int
     """Which of the seeds asked for."""

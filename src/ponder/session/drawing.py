@@ -14,7 +14,7 @@ from ponder.budget import Entry, Lane, Ledger, Prompt
 from ponder.engines.base import Engine
 from ponder.errors import EngineError
 from ponder.search import steps
-from ponder.session.calls import pack_completion, sample_request, seed_of, unpack_completion
+from ponder.session.calls import pack_completion, sample_requests, seed_of, unpack_completion
 from ponder.session.options import SessionOptions
 from ponder.session.slots import Slots
 from ponder.session.stream import SampleStream
@@ -119,7 +119,8 @@ class Drawing:
         self, lane: Lane | None, prefix: Prefix, paths: Sequence[NodePath], sampling: Sampling
     ) -> SampleStream:
         """Take the paths' places in the budget's order and draw as it grants them."""
-        stream = SampleStream(prefix, sampling, len(paths), self._count)
+        requests = sample_requests(prefix, sampling)
+        stream = SampleStream(prefix, sampling, requests, len(paths), self._count)
         wants, prompt = sampling.limit, self._prompt(prefix)
         for path in paths:
             decided = partial(self._grant, stream, path)
@@ -158,9 +159,13 @@ class Drawing:
 
     def _draw(self, stream: SampleStream, path: NodePath, sampling: Sampling) -> _Draw:
         seed = seed_of(self._options.seed, self._problem.id, path)
-        request = sample_request(stream.prefix, sampling, seed)
+        named = (
+            stream.requests
+            if sampling is stream.sampling
+            else sample_requests(stream.prefix, sampling)
+        )
         identity = self._engine.capabilities.identity
-        key = CallKey(self._problem.id, path, "sample", identity, request)
+        key = CallKey(self._problem.id, path, "sample", identity, named(seed))
         return _Draw(stream, path, sampling, seed, key)
 
     def _start(self) -> None:

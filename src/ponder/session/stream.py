@@ -18,11 +18,14 @@ class SampleStream:
         self,
         prefix: Prefix,
         sampling: Sampling,
+        requests: Callable[[int], str],
         paths: int,
         counted: Callable[[Sample], None],
     ) -> None:
         self.prefix = prefix
         self.sampling = sampling
+        self.requests = requests
+        """What its samples are called in the log, by their seeds; not those that are cut."""
         self._left = paths
         self._counted = counted
         self._ended: asyncio.Queue[Sample | Exception | None] = asyncio.Queue()
