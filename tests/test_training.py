@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.training.calibration import Calibration, platt
+from ponder.training.contrast import PAIRS_A_PROBLEM, Contrast
 from ponder.training.heads import Numbers, averaged
 from ponder.training.lbfgs import minimise
 from ponder.training.linear import fit, fit_chosen
-from ponder.training.metrics import Judged, auc_of, auc_within, reliability
+from ponder.training.metrics import Judged, area_within, auc_of, auc_within, reliability
 from ponder.training.network import EPOCHS, train
 from ponder.training.rows import Matrix, Rows, Standard, Vector, cross_entropy, sigmoid
 from ponder.training.split import fold_of, part_of, splits
@@ -38,11 +41,83 @@ def rows(
         right,
         np.ones(count),
         rng.integers(0, problems, count),
+        np.ones(count),
     )
 
 
 def judged(rows: Rows, scores: Vector) -> Judged:
     return Judged(scores, rows.targets, rows.problems)
+
+
+def test_a_contrast_pairs_right_and_wrong_samples_of_a_problem() -> None:
+    data = Rows(
+        np.zeros((7, 1), dtype=np.float32),
+        np.array([1.0, 0, 0, 1, 1, 0.5, 0.5]),
+        np.ones(7),
+        np.array([0, 0, 0, 1, 1, 2, 2]),
+        np.array([2.0, 1, 0, 1, 1, 2, 2]),  # the third row ends no solution
+    )
+    contrast = Contrast.of(data)
+    assert contrast is not None
+    pairs = set(zip(contrast.right.tolist(), contrast.wrong.tolist(), strict=True))
+    assert pairs == {(0, 1), (5, 6), (6, 5)}  # problem 1 ended one way
+    shares = dict(zip(contrast.right.tolist(), contrast.shares, strict=True))
+    both = 2**0.5 + 2
+    assert shares == pytest.approx({0: 2**0.5 / both, 5: 1 / both, 6: 1 / both})
+    assert Contrast.of(data.where(np.array([3, 4]))) is None
+
+
+def test_the_slope_of_a_contrast_is_that_of_its_loss() -> None:
+    data = rows(60, 0, problems=6)
+    contrast = Contrast.of(data)
+    assert contrast is not None
+    logits = np.random.default_rng(1).standard_normal(60)
+    loss, slopes = contrast.loss(logits)
+    assert loss == pytest.approx(
+        fmean(
+            math.log1p(math.exp(logits[b] - logits[a])) * share * len(contrast.shares)
+            for a, b, share in zip(contrast.right, contrast.wrong, contrast.shares, strict=True)
+        )
+    )
+    for row in (0, 17, 59):
+        moved = logits.copy()
+        moved[row] += 1e-6
+        assert slopes[row] == pytest.approx((contrast.loss(moved)[0] - loss) / 1e-6, abs=1e-5)
+
+
+def test_many_samples_of_a_problem_are_paired_at_random() -> None:
+    data = rows(200, 0, problems=1)
+    contrast = Contrast.of(data)
+    assert contrast is not None
+    assert len(contrast.shares) == PAIRS_A_PROBLEM
+    assert contrast.shares.sum() == pytest.approx(1)
+    assert set(data.targets[contrast.right]) == {1.0}
+    assert set(data.targets[contrast.wrong]) == {0.0}
+
+
+def test_a_contrast_ranks_within_problems_where_difficulty_drowns_the_rest() -> None:
+    """Features: how hard a problem is, seen through much noise, and a weak sign of each sample."""
+
+    def drawn(seed: int) -> Rows:
+        rng = np.random.default_rng(seed)
+        problem = np.repeat(np.arange(200), 8)
+        easy = rng.standard_normal(200)[problem] * 3
+        sign = rng.standard_normal(1600)
+        right = (rng.random(1600) < 1 / (1 + np.exp(-easy - sign))).astype(np.float64)
+        noise = rng.standard_normal((200, 40))[problem] * 3
+        seen = np.concatenate([easy[:, None] + noise, sign[:, None] * 0.3 + noise[:, :20]], axis=1)
+        features = np.concatenate([seen, rng.standard_normal((1600, 20))], axis=1)
+        return Rows(features.astype(np.float32), right, np.ones(1600), problem, np.ones(1600))
+
+    data, unseen = drawn(0), drawn(1)
+    within = []
+    for contrast in (0.0, 0.7):
+        chosen = fit_chosen(data, data.problems % 5, contrast=contrast)
+        within.append(area_within(judged(unseen, chosen.linear.logits(unseen.features))))
+    plain, contrasted = within
+    assert plain is not None
+    assert contrasted is not None
+    assert contrasted > plain + 0.02
 
 
 def test_lbfgs_finds_the_minimum_of_a_badly_scaled_quadratic() -> None:
@@ -91,7 +166,7 @@ def test_a_hidden_layer_learns_what_a_line_cannot() -> None:
     rng = np.random.default_rng(5)
     features = rng.standard_normal((3000, 4)).astype(np.float32)
     right = (features[:, 0] * features[:, 1] > 0).astype(np.float64)
-    data = Rows(features, right, np.ones(3000), rng.integers(0, 50, 3000))
+    data = Rows(features, right, np.ones(3000), rng.integers(0, 50, 3000), np.ones(3000))
     first, second, fresh = (data.where(data.problems % 3 == part) for part in range(3))
     straight = auc_of(judged(fresh, fit(first, 0.01).logits(fresh.features)), 0)["value"]
     stopped = train(first, second, 16, seed=0)
@@ -133,7 +208,7 @@ def test_weights_count_like_repetitions() -> None:
     once = rows(200, 17)
     twice = np.arange(200) < 100
     weights = np.where(twice, 2.0, 1.0)
-    weighted = Rows(once.features, once.targets, weights, once.problems)
+    weighted = replace(once, weights=weights)
     repeated = once.where(np.concatenate([np.arange(200), np.flatnonzero(twice)]))
     by = weighted.standard()
     np.testing.assert_allclose(by.mean, repeated.standard().mean, rtol=1e-4)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ from ponder.verifiers.head_config import (
     Prompt,
     TrainingFigures,
 )
-from ponder.verifiers.head_file import RECENT, Dense, ValueHead, step_features
+from ponder.verifiers.head_file import RECENT, Dense, ValueHead, parts_of, step_features
 from ponder.verifiers.openvino_base import FolderTokenizer
 from ponder.verifiers.state_reader import StateReader
 from ponder.verifiers.value_head import ValueHeadVerifier
@@ -41,7 +41,7 @@ from tests.tiny_gguf import WIDTH, write_tiny
 FIGURES: Final = TrainingFigures(
     problems=2, samples=8, held_out_problems=1, auc=0.5, brier=0.25, seed=1, data="made up"
 )
-KINDS: Final[tuple[Features, ...]] = ("last", "mean", "last+mean", "recent")
+KINDS: Final[tuple[Features, ...]] = get_args(Features)
 
 
 def made_head(base: BaseOf, width: int, hidden: int = 0, **config: Any) -> ValueHead:
@@ -73,16 +73,17 @@ def test_features_are_the_states_that_their_name_says(data: st.DataObject, kind:
     total = ends[-1] if ends else start
     outputs = np.random.default_rng(total).standard_normal((total, 3)).astype(np.float32)
     found = step_features(outputs, start, ends, kind)
-    assert found.shape == (len(ends), 6 if kind == "last+mean" else 3)
+    assert found.shape == (len(ends), 3 * len(parts_of(kind)))
     for row, end in zip(found, ends, strict=True):
         solution = outputs[start:end] if end > start else outputs[start - 1 : start]
         wanted = {
             "last": solution[-1],
             "mean": solution.mean(axis=0),
-            "last+mean": np.concatenate([solution[-1], solution.mean(axis=0)]),
             "recent": solution[-RECENT:].mean(axis=0),
+            "question": outputs[start - 1],
         }
-        np.testing.assert_allclose(row, wanted[kind], atol=1e-6)
+        told = np.concatenate([wanted[part] for part in parts_of(kind)])
+        np.testing.assert_allclose(row, told, atol=1e-6)
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=5), st.sampled_from(KINDS))

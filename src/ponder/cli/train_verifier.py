@@ -53,6 +53,13 @@ def train_verifier(
     hidden: Annotated[
         int, typer.Option(help="Units of a hidden layer; 0 is a linear head.", min=0)
     ] = 0,
+    contrast: Annotated[
+        float,
+        typer.Option(
+            help="Share of the loss that sets right against wrong samples of a problem, "
+            "0 to below 1."
+        ),
+    ] = 0.0,
     folds: Annotated[
         int,
         typer.Option(help="So many heads, each judged by problems it was not taught, averaged."),
@@ -92,7 +99,7 @@ def train_verifier(
     with working("reading"):
         graded = [read_graded(run) for run in runs]
         named = _labels(labels, graded, hard=hard)
-        settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds)
+        settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds, contrast)
         base = base_model(
             model or own_model(graded),
             chosen,

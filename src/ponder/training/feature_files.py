@@ -15,13 +15,10 @@ from ponder.errors import UsageError
 from ponder.training.graded_runs import GradedProblem
 from ponder.training.rows import Matrix
 from ponder.verifiers.head_config import Features, Prompt
+from ponder.verifiers.head_file import parts_of
 
-KINDS: tuple[Features, ...] = ("last", "mean", "recent")
+KINDS: tuple[Features, ...] = ("last", "mean", "recent", "question")
 """Kept for each step, in this order."""
-PARTS: dict[Features, tuple[Features, ...]] = {
-    **{kind: (kind,) for kind in KINDS},
-    "last+mean": ("last", "mean"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class FeatureFiles:
     def load(self, problem: GradedProblem, layers: Sequence[int], kind: Features) -> Matrix:
         """[steps, features], as `ponder.verifiers.head_file.step_features` gives them."""
         kept = [self._read(self._path(problem, layer)) for layer in layers]
-        numbers = [KINDS.index(part) for part in PARTS[kind]]
+        numbers = [KINDS.index(part) for part in parts_of(kind)]
         return np.concatenate(
             [layer[:, number] for number in numbers for layer in kept], axis=1, dtype=np.float32
         )
@@ -69,6 +66,6 @@ class FeatureFiles:
     def _path(self, problem: GradedProblem, layer: int) -> Path:
         asked = problem.example.problem
         read = asked.question if self.prompt == "question" else asked.messages
-        content = json.dumps([self.prompt, read, problem.steps.paths]).encode()
+        content = json.dumps([self.prompt, read, problem.steps.paths, KINDS]).encode()
         name = hashlib.sha256(content).hexdigest()[:24]
         return self.folder / name[:2] / f"{name}.{layer}.npy"

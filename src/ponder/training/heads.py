@@ -41,7 +41,7 @@ class FittedHead(NamedTuple):
 
 
 def fit_head(
-    train: Rows, validation: Rows, hidden: int, seed: int, problem_ids: Sequence[str]
+    train: Rows, validation: Rows, settings: HeadSettings, problem_ids: Sequence[str]
 ) -> FittedHead:
     """A linear head, or one with a hidden layer of so many units.
 
@@ -51,13 +51,15 @@ def fit_head(
     """
     standard = train.standard()
     inside, outside = train.standardised(standard), validation.standardised(standard)
-    if hidden:
-        stopped = network.train(inside, outside, hidden, seed)
+    seed = settings.seed
+    if settings.hidden:
+        stopped = network.train(inside, outside, settings.hidden, seed)
         logits = stopped.network.logits(outside.features)
         dense = _layers(stopped.network)
         search: dict[str, object] = {"epoch": stopped.epoch, "validation_loss": stopped.loss}
     else:
-        chosen = linear.fit_chosen(inside, _folds(inside, seed, problem_ids))
+        folds = _folds(inside, seed, problem_ids)
+        chosen = linear.fit_chosen(inside, folds, contrast=settings.contrast)
         logits = chosen.linear.logits(outside.features)
         dense = (_line(chosen.linear),)
         losses = {f"{penalty:g}": loss for penalty, loss in chosen.losses.items()}

@@ -48,6 +48,7 @@ def rows_of(
     tree, right = problem.problem.steps, problem.problem.right
     sums = np.zeros(len(tree.paths))
     weights = np.zeros(len(tree.paths))
+    ended = np.zeros(len(tree.paths))
     grades = {}
     for candidate in chosen:
         way = list(tree.ways[candidate])
@@ -55,6 +56,7 @@ def rows_of(
         own[-1] += ends
         weights[way] += own
         sums[way] += right[candidate] * own
+        ended[way[-1]] += 1
         grades[way[-1]] = float(right[candidate])
     targets = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
     if labels is not None:
@@ -67,6 +69,7 @@ def rows_of(
         targets[usable],
         weights[usable],
         np.full(int(usable.sum()), problem.number),
+        ended[usable],
     )
 
 
@@ -80,4 +83,5 @@ def joined(parts: Sequence[Rows]) -> Rows | None:
         np.concatenate([part.targets for part in filled]),
         np.concatenate([part.weights for part in filled]),
         np.concatenate([part.problems for part in filled]),
+        np.concatenate([part.ends for part in filled]),
     )

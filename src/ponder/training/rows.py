@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -41,6 +41,8 @@ class Rows:
     """[rows] Of each step; the steps of one solution sum to 1."""
     problems: Integers
     """[rows] The number of each step's problem."""
+    ends: Vector
+    """[rows] How many solutions end with the step."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -48,12 +50,16 @@ class Rows:
     def where(self, chosen: NDArray[np.bool_] | Integers) -> Self:
         """Only the chosen rows: a mask, or their numbers."""
         return type(self)(
-            self.features[chosen], self.targets[chosen], self.weights[chosen], self.problems[chosen]
+            self.features[chosen],
+            self.targets[chosen],
+            self.weights[chosen],
+            self.problems[chosen],
+            self.ends[chosen],
         )
 
     def standardised(self, by: Standard) -> Self:
         """The same with standardised features."""
-        return type(self)(by.apply(self.features), self.targets, self.weights, self.problems)
+        return replace(self, features=by.apply(self.features))
 
     def standard(self) -> Standard:
         """Mean and deviation of each feature, by the rows' weights."""

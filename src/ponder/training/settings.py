@@ -31,7 +31,17 @@ class HeadSettings:
     """At least 3: so many heads, each judged by the fold of problems that it alone was not taught
     or stopped by, and averaged. 0: one head, judged by a fifth of the problems."""
 
+    contrast: float = 0.0
+    """Share of the loss that sets right against wrong samples of one problem, from 0 to below 1;
+    for a linear head."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.contrast < 1:
+            raise UsageError(f"`contrast` must be from 0 to below 1, got {self.contrast:g}")
+        if self.contrast and self.hidden:
+            raise UsageError(
+                f"`contrast` {self.contrast:g} is for a linear head, got `hidden` {self.hidden}"
+            )
         if not 0 <= self.ends <= 1:
             raise UsageError(f"`ends` must be from 0 to 1, got {self.ends:g}")
         if self.hidden < 0:
@@ -80,6 +90,7 @@ class TrainingReport(TypedDict):
     labels: Labels
     ends: float
     hidden: int
+    contrast: float
     folds: int
     """0: one head on one split; else so many, averaged."""
     seed: int

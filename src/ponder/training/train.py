@@ -125,6 +125,7 @@ class Training:
             "labels": self.settings.supervision,
             "ends": self.settings.ends,
             "hidden": self.settings.hidden,
+            "contrast": self.settings.contrast,
             "folds": self.settings.folds,
             "seed": self.settings.seed,
             "problems": {part: _problems(own) for part, own in parts.items()},
@@ -148,9 +149,7 @@ class Training:
     def _fitted(self, parts: Parts, names: Sequence[str]) -> Fitted:
         """One head, and what it says of the problems that it was not taught."""
         rows = self._rows(parts)
-        head = fit_head(
-            rows.train, rows.validation, self.settings.hidden, self.settings.seed, names
-        )
+        head = fit_head(rows.train, rows.validation, self.settings, names)
         served = value_head(self.base, self.settings, head.numbers, self._figures(parts))
         return Fitted(
             parts,

@@ -7,9 +7,10 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Features = Literal["last", "mean", "last+mean", "recent"]
+Features = Literal["last", "mean", "recent", "question", "last+mean", "last+mean+question"]
 """What is read at a step's end: the state at its last token; the mean over the tokens of the
-solution so far; both, in this order; the mean over the last RECENT tokens of the solution."""
+solution so far; the mean over the last RECENT tokens of the solution; the state at the prompt's
+last token; or several of these, in this order."""
 Prompt = Literal["question", "messages"]
 """What stands before the steps: the bare question, or the conversation that the model answered."""
 Labels = Literal["outcome", "monte_carlo"]

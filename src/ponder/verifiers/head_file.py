@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class ValueHead:
     @property
     def states_width(self) -> int:
         """How many numbers a token's states must have."""
-        return self.width // 2 if self.config.features == "last+mean" else self.width
+        return self.width // len(parts_of(self.config.features))
 
     @property
     def identity(self) -> str:
@@ -138,6 +138,11 @@ def read_config(folder: Path) -> HeadConfig:
         raise VerifierError(f"{folder / CONFIG_FILE}: {_line(error)}") from error
 
 
+def parts_of(kind: Features) -> tuple[Features, ...]:
+    """The features that are read side by side."""
+    return cast("tuple[Features, ...]", tuple(kind.split("+")))
+
+
 def step_features(outputs: Array, start: int, ends: Sequence[int], kind: Features) -> Array:
     """What a head reads at each step's end: [steps, features].
 
@@ -145,9 +150,11 @@ def step_features(outputs: Array, start: int, ends: Sequence[int], kind: Feature
     `start` (at least 1); `ends` says before which token each step ends. A step without tokens reads
     what the one before it did, and at the solution's very start the prompt's last state.
     """
-    if kind == "last+mean":
-        parts = [step_features(outputs, start, ends, part) for part in ("last", "mean")]
+    if "+" in kind:
+        parts = [step_features(outputs, start, ends, part) for part in parts_of(kind)]
         return np.concatenate(parts, axis=1)
+    if kind == "question":
+        return np.tile(outputs[start - 1], (len(ends), 1)).astype(np.float32, copy=False)
     back = {"last": 1, "mean": len(outputs), "recent": RECENT}[kind]
     rows = np.zeros((len(ends), outputs.shape[1]), dtype=np.float32)
     for row, end in enumerate(ends):
