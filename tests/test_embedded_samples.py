@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import openvino_genai
 import pytest
 
 from ponder.backends.local_model import find_model
@@ -88,6 +89,23 @@ def test_what_counts_as_cached_is_what_the_engine_does_not_compute(folder: Path)
         for ids in (grown + OTHER[:more], grown[:-2] + OTHER[:more], grown, grown[:start]):
             again, computed = asked(ids, limit=3)
             assert again.cached == len(ids) - computed
+
+
+def test_no_thread_is_bound_to_a_processor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    pipeline = openvino_genai.ContinuousBatchingPipeline
+
+    def watched(
+        model: str, scheduler: object, device: str, properties: dict[str, object], *rest: object
+    ) -> object:
+        given.append(properties)
+        return pipeline(model, scheduler, device, properties, *rest)
+
+    monkeypatch.setattr(openvino_genai, "ContinuousBatchingPipeline", watched)
+    samples = samples_of(folder, step_tokens=40)
+    samples.add(draw(1, TEXT))
+    assert finish(samples)
+    assert given == [{"ENABLE_CPU_PINNING": False}]
 
 
 def test_a_prompt_cancelled_half_way_leaves_nothing_wrong_in_the_cache(

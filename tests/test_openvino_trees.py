@@ -209,5 +209,20 @@ def test_keys_and_values_stay_and_their_room_stays_near_what_they_need() -> None
         grown, first = max(rooms), end
 
 
+def test_no_thread_is_bound_to_a_processor(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    compile_model = openvino.Core.compile_model
+
+    def watched(*given: Any, **named: Any) -> Any:
+        compiled.append(compile_model(*given, **named))
+        return compiled[-1]
+
+    monkeypatch.setattr(openvino.Core, "compile_model", watched)
+    OpenVinoTrees(tiny("llama")[0], (1,), threads=1)
+    [model] = compiled
+    assert model.get_property("ENABLE_CPU_PINNING") is False
+    assert model.get_property("INFERENCE_NUM_THREADS") == 1
+
+
 def test_the_engine_says_its_release() -> None:
     assert engine_version().startswith("openvino 20")

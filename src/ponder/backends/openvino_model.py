@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ponder.backends.cache_room import CacheRoom
+from ponder.backends.openvino_cpu import cpu_properties
 from ponder.backends.openvino_messages import Draw, Opened, Settings
 from ponder.backends.prefix_ledger import BLOCK
 from ponder.backends.vocabulary import Vocabulary
@@ -117,10 +118,8 @@ class OpenVinoModel:
         return config
 
     def _properties(self) -> dict[str, Any]:
-        properties: dict[str, Any] = dict(_REPRODUCIBLE) if self.settings.reproducible else {}
-        if self.settings.threads is not None:
-            properties["INFERENCE_NUM_THREADS"] = self.settings.threads
-        return properties
+        precision = _REPRODUCIBLE if self.settings.reproducible else {}
+        return {**cpu_properties(self.settings.threads), **precision}
 
     def _read_pieces(self) -> tuple[list[bytes], list[int]]:
         """The bytes of each token, and the tokens that the library leaves out of texts."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.backends.local_model import LocalModel
+from ponder.backends.openvino_cpu import cpu_properties
 from ponder.backends.openvino_graph import MASK, states_graph
 from ponder.backends.prefix_tree import Growth, Outputs
 from ponder.errors import EngineError
@@ -131,13 +132,12 @@ def engine_version() -> str:
 def _compile(model: Any, computed: Computed, threads: int | None) -> Any:
     import openvino
 
-    properties: dict[str, Any] = {
+    properties = {
+        **cpu_properties(threads),
         "INFERENCE_PRECISION_HINT": computed,
         "KV_CACHE_PRECISION": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0" if computed == "f32" else _GROUP,
     }
-    if threads is not None:
-        properties["INFERENCE_NUM_THREADS"] = threads
     try:
         return openvino.Core().compile_model(model, "CPU", properties)
     except RuntimeError as error:
