@@ -37,7 +37,8 @@ class VerifierBill:
         for count in reversed(tokens):
             assert node is not None  # one entry for each step and the root
             before = self._counted.get((name, node.key), 0)
-            self._counted[name, node.key] = max(before, count)
-            added += max(count - before, 0)
+            if count > before:
+                self._counted[name, node.key] = count
+                added += count - before
             node = node.parent
         return added
