@@ -8,9 +8,8 @@ from typing import Any
 def cpu_properties(threads: int | None) -> dict[str, Any]:
     """So many threads (None: as many as processors), which the system may move.
 
-    By default OpenVINO binds its threads to processors, those of each compiled model from the first
-    processor on. Two threads of one model can then share a processor while another idles, and each
-    model waits for whatever else runs on the processors of its own.
+    Left alone OpenVINO binds threads to processors, and was seen to bind both threads of one model
+    to the same one while another idled.
     """
     properties: dict[str, Any] = {"ENABLE_CPU_PINNING": False}
     if threads is not None:
