@@ -26,14 +26,20 @@ _EXAMPLE = "example: python -m benchmarks efficiency --verifier arithmetic --rep
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, part by part; each is written down before the next one begins."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
     told = {name: value for name, value in vars(chosen).items() if name in _NAMES}
     told["verifier"] = chosen.verifier or _DEFAULTS.verifier
     options = Options(**told)
+    chosen.items = chosen.items or list(ITEMS)
+    if options.pool is not None and (odd := [n for n in chosen.items if not ITEMS[n].reads_pool]):
+        parser.error(f"argument --pool: not of {', '.join(odd)}")
+    if options.score is not None and options.pool is None:
+        parser.error("argument --score: names scores of a pool, give --pool too")
     output = Path(chosen.output)
     try:
         Record.load(output)  # an unusable file is found before anything is measured
-        for item in [] if chosen.page else [ITEMS[name] for name in chosen.items or ITEMS]:
+        for item in [] if chosen.page else [ITEMS[name] for name in chosen.items]:
             for verifier in _verifiers(item, chosen.verifier):
                 _take(item, replace(options, verifier=verifier), output, more=chosen.more)
         output.with_suffix(".md").write_text(page(Record.load(output)))
@@ -62,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=None, help="a file, a folder or a name")
     parser.add_argument("--verifier", default=None, help="by default each that the item asks for")
     parser.add_argument("--slots", type=_at_least_one, default=_DEFAULTS.slots)
+    parser.add_argument("--pool", metavar="RUN", help="early stopping: a graded run's samples")
+    parser.add_argument("--score", metavar="NAME", help="of the pool; by default its own")
     parser.add_argument("--label", default=None, help="keeps the results beside those without it")
     parser.add_argument("-o", "--output", default="docs/benchmarks.json", metavar="FILE")
     return parser

@@ -6,10 +6,12 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
+from benchmarks.stopping_pools import KINDS, Drawn, kept, simulated
 from benchmarks.tables import table
 from ponder.search.selection import SELECTORS, TIE, Ballot
 from ponder.search.stopping import EXACT, WINDOW, Poll, Rule, rule_of
@@ -19,20 +21,10 @@ SIZES = (8, 16, 32, 64, 128, 256)
 WAVES = (1, 8, 0)
 """0: all at once."""
 PROBLEMS = 300
-"""Of each kind."""
+"""Simulated ones of each kind."""
 TIED = 10_000
 """Random pools with ties, for each selector."""
-KINDS = {"hard": (0.6, 2.4), "mixed": (0.8, 0.8), "easy": (2.4, 0.6)}
-"""Of problems: the beta distribution of the chance that a sample is right."""
 RULES = ("exact", "adaptive_consistency", "early_stopping_self_consistency")
-
-
-class Drawn(NamedTuple):
-    """One sample: its vote and what it took."""
-
-    ballot: Ballot
-    tokens: int
-    right: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +32,7 @@ class Saving:
     """One rule on all problems of one kind."""
 
     kind: str
+    """Of simulated problems; of a run's, `all`."""
     n: int
     selector: str
     rule: str
@@ -67,28 +60,25 @@ class Ties:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """A run whose samples were looked at."""
+
+    run: str
+    problems: int
+    samples: int
+    """Of the problem that has the fewest."""
+    score: str | None
+    """The name of the scores; None: the run's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """All rules on all problems."""
 
     savings: tuple[Saving, ...]
     ties: tuple[Ties, ...]
-
-
-def drawn_of(kind: str, n: int, rng: random.Random) -> list[Drawn]:
-    """The samples of one problem.
-
-    Right with a chance of its own; wrong answers repeat, the common ones more often; scores tell
-    right from wrong as a verifier of AUC about 0.85 does; lengths are lognormal.
-    """
-    chance = rng.betavariate(*KINDS[kind])
-    samples = []
-    for _ in range(n):
-        right = rng.random() < chance
-        key = "right" if right else f"wrong {int(rng.paretovariate(0.9))}"
-        score = rng.betavariate(3, 1.5) if right else rng.betavariate(1.5, 3)
-        tokens = max(1, int(rng.lognormvariate(5, 0.5)))
-        samples.append(Drawn(Ballot(key, score), tokens, right))
-    return samples
+    pool: Pool | None = None
+    """None: the problems were simulated."""
 
 
 def stop_of(ballots: Sequence[Ballot], rule: Rule) -> int:
@@ -141,22 +131,37 @@ OPTIMAL = {**EXACT, "weighted": weighted_is_certain}
 
 
 async def measure(options: Options) -> Results:
-    """Every rule on problems of every kind, and the exact ones on pools with ties."""
+    """Every rule on the samples of a run, or on simulated ones and pools with ties."""
+    if options.pool is not None:
+        return _of_run(options.pool, options.score, options.turns)
     savings, ties = list[Saving](), list[Ties]()
     for repeat in options.turns:
         for kind, n in product(KINDS, SIZES[:1] if options.small else SIZES):
             rng = random.Random(f"{kind} {n} {repeat}")
             count = 4 if options.small else PROBLEMS
-            problems = [drawn_of(kind, n, rng) for _ in range(count)]
+            problems = [simulated(kind, n, rng) for _ in range(count)]
             savings += _savings(kind, n, repeat, problems)
         ties += [_tied(selector, repeat, 50 if options.small else TIED) for selector in EXACT]
     return Results(tuple(savings), tuple(ties))
 
 
+def _of_run(run: str, score: str | None, turns: range) -> Results:
+    """The samples of each problem in a random order for each repeat, the first n of them."""
+    problems = kept(Path(run), score)
+    fewest = min(map(len, problems))
+    savings = list[Saving]()
+    for repeat, n in product(turns, [size for size in SIZES if size <= fewest] or [fewest]):
+        rng = random.Random(f"{n} {repeat}")
+        drawn = [rng.sample(samples, n) for samples in problems]
+        savings += _savings("all", n, repeat, drawn)
+    return Results(tuple(savings), (), Pool(run, len(problems), fewest, score))
+
+
 def _savings(
     kind: str, n: int, repeat: int, problems: Sequence[Sequence[Drawn]]
 ) -> Iterator[Saving]:
-    for rule, selector in product(RULES, EXACT):
+    scored = any(sample.ballot.score is not None for samples in problems for sample in samples)
+    for rule, selector in product(RULES, EXACT if scored else ["majority"]):
         if rule != "exact" and selector != "majority":
             continue
         window = rule == "early_stopping_self_consistency"
@@ -204,9 +209,9 @@ def _ballots(samples: Sequence[Drawn]) -> list[Ballot]:
 
 
 def _chosen(samples: Sequence[Drawn], selector: str) -> Drawn:
+    """The sample whose answer is given; without any answer, a wrong one."""
     index = SELECTORS[selector](_ballots(samples))
-    assert index is not None
-    return samples[index]
+    return Drawn(Ballot(None, None), 0, right=False) if index is None else samples[index]
 
 
 def _tied(selector: str, repeat: int, pools: int) -> Ties:
@@ -229,35 +234,53 @@ def _key(ballots: Sequence[Ballot], selector: str) -> str | None:
 
 def section(results: Results) -> Iterator[str]:
     """The part of the page."""
-    problems = results.savings[0].problems
-    yield (
-        f"{problems} simulated problems of each kind. Right with a chance by problem, from a beta "
-        f"distribution ({', '.join(f'{kind} {a:g}, {b:g}' for kind, (a, b) in KINDS.items())}); "
-        "wrong answers repeat; the verifier's AUC is about 0.85; lengths are lognormal. Waves run "
-        "side by side at one speed. Optimal: the best rule that keeps every answer, one by one."
-    )
+    yield _origin(results)
     yield ""
+    kinds = list(dict.fromkeys(saving.kind for saving in results.savings))
+    sizes = sorted({saving.n for saving in results.savings})
+    selectors = [s for s in EXACT if any(saving.selector == s for saving in results.savings)]
     yield from table(
         ("problems", "selector", "n", "waves of 1", "waves of 8", "all n at once", "optimal"),
         [
             _exact_row(results.savings, kind, selector, n)
-            for kind, selector, n in product(KINDS, EXACT, sorted({s.n for s in results.savings}))
+            for kind, selector, n in product(kinds, selectors, sizes)
         ],
     )
+    yield ""
     wrong = sum(s.changed for s in results.savings if s.rule == "exact")
     pools, tied = sum(t.pools for t in results.ties), sum(t.changed for t in results.ties)
-    yield ""
+    ties = f", and {tied} of {pools:,} random pools with ties" if results.ties else ""
     yield (
-        f"Answers that the exact rules changed: {wrong} of these, and {tied} of {pools:,} random "
-        "pools with ties. The statistical rules, by majority; accuracy in points against all n:"
+        f"Answers that the exact rules changed: {wrong} of these{ties}. The statistical rules, by "
+        "majority; accuracy in points against all n:"
     )
     yield ""
     yield from table(
         ("problems", "rule", "n", "waves of", "saved", "answers changed", "accuracy"),
         [
             _statistical_row(results.savings, kind, rule, n)
-            for kind, rule, n in product(KINDS, RULES[1:], sorted({s.n for s in results.savings}))
+            for kind, rule, n in product(kinds, RULES[1:], sizes)
         ],
+    )
+
+
+def _origin(results: Results) -> str:
+    """Where the samples come from, and how savings are counted."""
+    counted = (
+        "Waves run side by side at one speed. Optimal: the best rule that keeps every answer, "
+        "one by one."
+    )
+    if (pool := results.pool) is not None:
+        scored = f"scored by `{pool.score}`" if pool.score else "with their own scores"
+        return (
+            f"The {pool.samples} samples of each of {pool.problems} problems of a run, {scored}; "
+            f"each repeat puts them in another order. {counted}"
+        )
+    return (
+        f"{results.savings[0].problems} simulated problems of each kind. Right with a chance by "
+        "problem, from a beta distribution "
+        f"({', '.join(f'{kind} {a:g}, {b:g}' for kind, (a, b) in KINDS.items())}); "
+        f"wrong answers repeat; the verifier's AUC is about 0.85; lengths are lognormal. {counted}"
     )
 
 

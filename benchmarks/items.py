@@ -26,11 +26,14 @@ class Item:
     verifiers: tuple[str, ...] = ()
     """With which it is taken, each a part of its own; empty: it uses neither engine nor verifier
     of the options."""
+    reads_pool: bool = False
+    """It takes the samples of a run as well."""
 
     def part(self, options: Options) -> str:
         """Under which name the results are kept."""
         used = (options.engine, options.verifier) if self.verifiers else ()
-        return "/".join(filter(None, (self.name, *used, options.label)))
+        pool = "pool" if options.pool is not None else None
+        return "/".join(filter(None, (self.name, *used, pool, options.label)))
 
 
 _BOTH = ("arithmetic", "value-head")
@@ -86,6 +89,7 @@ _ALL = (
         TypeAdapter(early_stopping.Results),
         early_stopping.measure,
         early_stopping.section,
+        reads_pool=True,
     ),
 )
 ITEMS: Mapping[str, Item] = {item.name: item for item in _ALL}

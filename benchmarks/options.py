@@ -28,7 +28,10 @@ class Options:
     """A verifier of a recipe."""
     slots: int = 64
     """Sequences that the engine runs at once; 4 at the small size."""
-
+    pool: str | None = None
+    """A graded run whose samples stopping rules look at; None: simulated ones."""
+    score: str | None = None
+    """The name of the pool's scores; None: its own."""
     label: str | None = None
     """Keeps the results beside those without it: of an older version, say."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import waiting
+from benchmarks import early_stopping, waiting
 from benchmarks.__main__ import main
 from benchmarks.bare import rates_at
 from benchmarks.bound import (
@@ -42,6 +42,7 @@ from benchmarks.workload import Watched, watched_run, work
 from ponder.engines.base import Capabilities
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
+from ponder.evals.pool_runs import keep_pool
 from ponder.trace import Node, Spent, Trace
 from ponder.types import (
     Completion,
@@ -56,6 +57,7 @@ from ponder.types import (
 )
 from ponder.verifiers.base import VerifierInfo
 from ponder.verifiers.scripted import ScriptedVerifier
+from tests.playing import PlainAnswers
 
 PROBLEM = Problem.ask("What?")
 SCRIPTED = ["--engine", "scripted", "--model", "benchmarks.scripted:reasons"]
@@ -142,6 +144,73 @@ def test_bad_usage_is_refused(words: Sequence[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as refused:
         main([*words, "-o", str(tmp_path / "b.json")])
     assert refused.value.code == 2
+
+
+def pool_of(folder: Path, *candidates: Mapping[str, object]) -> Path:
+    """A run that keeps the candidates of one problem."""
+    file = folder / "pool.jsonl"
+    shown = [{"text": "so", "correct": True, **candidate} for candidate in candidates]
+    file.write_text(json.dumps({"id": "p", "answer": "4", "candidates": shown}) + "\n")
+    run = folder / "run"
+    asyncio.run(keep_pool(file, run, PlainAnswers()))
+    return run
+
+
+def test_a_pool_of_one_answer_stops_half_way(tmp_path: Path) -> None:
+    run = pool_of(tmp_path, *[{"answer": "4", "completion_tokens": 10}] * 8)
+    output = tmp_path / "benchmarks.json"
+    words = ["early-stopping", "--pool", str(run), "--repeats", "2", "-o", str(output)]
+    assert main([*words, "--label", "mine"]) == 0
+    [(name, part)] = json.loads(output.read_text())["parts"].items()
+    assert name == "early-stopping/pool/mine"
+    exact = [saving for saving in part["results"]["savings"] if saving["rule"] == "exact"]
+    # No scores: only the majority. Four votes of eight lead whatever the others say; one at a time
+    # they take 40 tokens of 80, side by side they end together.
+    assert {(s["selector"], s["n"], s["wave"], s["saved"], s["changed"]) for s in exact} == {
+        ("majority", 8, 1, 0.5, 0),
+        ("majority", 8, 8, 0.0, 0),
+        ("majority", 8, 0, 0.0, 0),
+    }
+    assert "The 8 samples of each of 1 problems" in output.with_suffix(".md").read_text()
+
+
+def test_a_pool_without_any_answer_is_drawn_to_its_end(tmp_path: Path) -> None:
+    silent = {"answer": "", "completion_tokens": 3, "score": 0.5, "correct": False}
+    options = Options(repeats=1, pool=str(pool_of(tmp_path, silent, silent)))
+    savings = asyncio.run(early_stopping.measure(options)).savings
+    assert {(s.saved, s.changed, s.gained) for s in savings} == {(0.0, 0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"score": 1.5, "completion_tokens": 1}, "problem 'p' has the score 1.5"),
+        ({"score": 0.5}, "problem 'p' does not tell its tokens"),
+    ],
+)
+def test_a_pool_that_stopping_cannot_be_counted_on_is_refused(
+    odd: Mapping[str, object], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pool_of(tmp_path, {"score": 0.5, "completion_tokens": 1}, odd)
+    output = tmp_path / "benchmarks.json"
+    assert main(["early-stopping", "--pool", str(run), "-o", str(output)]) == 1
+    assert says in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["grading", "--pool", "run"], "argument --pool: not of grading"),
+        (["early-stopping", "--score", "head"], "argument --score: names scores of a pool"),
+    ],
+)
+def test_a_pool_where_none_is_read_is_refused(
+    words: Sequence[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "-o", str(tmp_path / "b.json")])
+    assert says in capsys.readouterr().err
 
 
 def test_independent_samples_are_replayed_at_the_rate_of_those_that_run() -> None:
