@@ -37,6 +37,8 @@ from tests.playing import drawn
 
 WIDTH = 12
 PROBLEMS = 60
+TAUGHT = 40
+"""Of them, where the others judge."""
 
 
 def telling(prefix: Prefix, seed: int) -> str:
@@ -199,6 +201,48 @@ async def test_with_folds_every_problem_is_judged_by_a_head_that_was_not_taught_
     assert f"4 heads, averaged: each trained on 2/4 of {PROBLEMS} problems" in told
 
 
+@pytest.mark.parametrize("folds", [0, 3])
+async def test_another_run_judges_by_the_problems_that_are_not_taught(
+    folds: int, sampled: Path, tmp_path: Path
+) -> None:
+    whole = read_graded(sampled / "plays")
+    taught = replace(whole, folder=tmp_path / "taught", problems=whole.problems[:TAUGHT])
+    settings = HeadSettings(folds=folds)
+    training = Training([taught], base(WordStates), tmp_path, settings, Silent(), judges=[whole])
+    report = await training.train()
+    assert report is not None
+    assert report["held_out_runs"] == [str(whole.folder)]
+    assert report["problems"]["held_out"] == PROBLEMS - TAUGHT
+    assert (
+        report["problems"]["train"] + (0 if folds else report["problems"]["validation"]) == TAUGHT
+    )
+    [(run, selection)] = report["held_out"]["selection"].items()
+    assert (run, selection["problems"]) == (str(whole.folder), PROBLEMS - TAUGHT)
+    assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(0.85, abs=0.1)
+    # The figures are the saved head's.
+    head, items = ValueHead.load(tmp_path), list[tuple[float, float, int]]()
+    problems, judging, _ = training._read()
+    assert {p.problem.id for p in problems}.isdisjoint(p.problem.id for p in judging)
+    for problem in judging:
+        scores = head.predict(problem.features)
+        for candidate in problem.problem.counted:
+            end = problem.problem.steps.ways[candidate][-1]
+            items.append((scores[end], problem.problem.right[candidate], problem.number))
+    columns = np.array(items, dtype=np.float64).T
+    area = area_of(Judged(columns[0], columns[1], columns[2].astype(np.int64)))
+    assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(area, abs=1e-6)
+    told = "\n".join(training_lines(report))
+    assert f" of {whole.folder}: {PROBLEMS - TAUGHT} problems" in told
+    assert f"each trained on 2/3 of {TAUGHT} problems" in told or not folds
+
+
+async def test_a_run_without_other_problems_cannot_judge(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    training = Training([run], base(WordStates), tmp_path, HeadSettings(), Silent(), judges=[run])
+    with pytest.raises(UsageError, match="every problem is among those to train on"):
+        await training.train()
+
+
 async def test_folds_find_nothing_in_noise(sampled: Path, tmp_path: Path) -> None:
     report = await train(read_graded(sampled / "guesses"), tmp_path, WordStates, folds=5)
     assert not report["held_out"]["better_than_chance"]
@@ -210,9 +254,10 @@ async def test_one_head_of_several_judges_as_it_would_alone(sampled: Path, tmp_p
     training = Training([run], base(WordStates), tmp_path, HeadSettings(folds=3), Silent())
     report = await training.train()
     assert report is not None
-    problems, names = training._read()
+    problems, judging, names = training._read()
+    assert not judging
     items: list[tuple[float, float, int]] = []
-    for parts in training._splits(problems, names):
+    for parts in training._splits(problems, judging, names):
         numbers = training._fitted(parts, names).head.numbers
         taught = value_head(training.base, training.settings, numbers, training._figures(parts))
         for problem in parts["held_out"]:

@@ -64,6 +64,14 @@ def train_verifier(
         int,
         typer.Option(help="So many heads, each judged by problems it was not taught, averaged."),
     ] = 0,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--held-out",
+            help="A graded run that judges the head, by its problems that are not in RUNS; "
+            "none of RUNS' problems is held out then.",
+        ),
+    ] = None,
     prompt: Annotated[
         Prompt, typer.Option(help="What the model reads before the steps.")
     ] = "question",
@@ -87,7 +95,8 @@ def train_verifier(
     """Train a verifier on whether a model's own samples ended right; no human labels.
 
     Problems are split into training, validation and held-out ones, and every figure is of the
-    held-out ones. The same command goes on where it stopped; other settings reuse its features.
+    held-out ones, or of another run's (`--held-out`). The same command goes on where it stopped;
+    other settings reuse its features.
 
     Example: ponder train-verifier runs/sample -o heads/mine
     """
@@ -98,7 +107,8 @@ def train_verifier(
     chosen = _layers(layers)
     with working("reading"):
         graded = [read_graded(run) for run in runs]
-        named = _labels(labels, graded, hard=hard)
+        judges = [read_graded(run) for run in held_out or ()]
+        named = _labels(labels, [*graded, *judges], hard=hard)
         settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds, contrast)
         base = base_model(
             model or own_model(graded),
@@ -112,7 +122,9 @@ def train_verifier(
 
     async def train(stop: asyncio.Event) -> TrainingReport | None:
         with CountingProgress(errors(), "features", "problems") as watch:
-            return await Training(graded, base, folder, settings, watch, cache, stop).train()
+            return await Training(
+                graded, base, folder, settings, watch, cache, stop, judges
+            ).train()
 
     report = interruptible(train)
     if report is None:

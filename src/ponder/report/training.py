@@ -16,17 +16,24 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
     held_out = report["held_out"]
     layers = ",".join(map(str, report["layers"]))
     yield f"{report['base']}, layer {layers}, {report['features']}, {report['labels']} labels"
+    judged = f"{problems['held_out']} problems, {solutions['held_out']} solutions"
+    elsewhere = report["held_out_runs"]
+    source = f" of {', '.join(elsewhere)}" if elsewhere else ""
     if folds := report["folds"]:
+        taught = folds - 1 if elsewhere else folds - 2
+        figures = (
+            f"figures of their average on held-out problems{source}"
+            if elsewhere
+            else f"figures of each on the {folds}th that it was not taught"
+        )
         yield (
-            f"{folds} heads, averaged: each trained on {folds - 2}/{folds} of {problems['train']} "
-            f"problems, {report['steps']} steps; figures of each on the {folds}th that it was not "
-            f"taught: {problems['held_out']} problems, {solutions['held_out']} solutions"
+            f"{folds} heads, averaged: each trained on {taught}/{folds} of {problems['train']} "
+            f"problems, {report['steps']} steps; {figures}: {judged}"
         )
     else:
         yield (
             f"trained on {problems['train']} problems, {solutions['train']} solutions, "
-            f"{report['steps']} steps; judged by {problems['held_out']} held-out problems, "
-            f"{solutions['held_out']} solutions"
+            f"{report['steps']} steps; held out{source}: {judged}"
         )
     yield f"AUC of solutions    {_area(held_out['solutions']['auc'])}"
     yield f"  within a problem  {_area(held_out['solutions']['auc_within'])}"

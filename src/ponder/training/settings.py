@@ -94,6 +94,8 @@ class TrainingReport(TypedDict):
     folds: int
     """0: one head on one split; else so many, averaged."""
     seed: int
+    held_out_runs: list[str]
+    """The runs whose problems judge the head; empty: a part of the training runs' own."""
     problems: dict[Part, int]
     solutions: dict[Part, int]
     """Those that count: in training, each text of a problem once."""

@@ -16,7 +16,7 @@ from ponder.evals.score_many import Watch
 from ponder.training.base_model import BaseModel
 from ponder.training.extraction import extract
 from ponder.training.feature_files import FeatureFiles
-from ponder.training.graded_runs import GradedRun, distinct
+from ponder.training.graded_runs import GradedProblem, GradedRun, distinct
 from ponder.training.heads import (
     FittedHead,
     averaged,
@@ -63,6 +63,7 @@ class Training:
     """One head to be trained into a folder."""
 
     runs: Sequence[GradedRun]
+    """Their problems teach the head."""
     base: BaseModel
     folder: Path
     settings: HeadSettings
@@ -72,6 +73,8 @@ class Training:
     """Where features are kept for other heads; None is a folder of the head's own."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, features are read no further than what is in flight."""
+    judges: Sequence[GradedRun] = ()
+    """Their problems that none of `runs` asks judge the head; empty: a part of `runs`' own."""
 
     async def train(self) -> TrainingReport | None:
         """Read features, fit, calibrate, judge and save; None if stopped before the fit.
@@ -80,12 +83,34 @@ class Training:
         Raises UsageError where there is too little to learn from.
         """
         start = time.perf_counter()
-        problems = [problem for run in self.runs for problem in run.problems]
+        problems = [*self._problems, *self._judging]
         whole = await extract(problems, self.base, self._files, self.watch, self.stop)
         if not whole:
             return None
         read = time.perf_counter()
         return await asyncio.to_thread(self._fit, read - start)
+
+    @property
+    def _problems(self) -> list[GradedProblem]:
+        """What the head learns from, and is judged by if there are no other judges."""
+        return [problem for run in self.runs for problem in run.problems]
+
+    @property
+    def _judging(self) -> list[GradedProblem]:
+        """The judges' problems, but those whose question the head knows from training."""
+        known = {problem.example.problem.question for problem in self._problems}
+        found = [
+            problem
+            for run in self.judges
+            for problem in run.problems
+            if problem.example.problem.question not in known
+        ]
+        if self.judges and not found:
+            folders = ", ".join(str(run.folder) for run in self.judges)
+            raise UsageError(
+                f"{folders}: every problem is among those to train on: hold out another run"
+            )
+        return found
 
     @property
     def _files(self) -> FeatureFiles:
@@ -96,17 +121,19 @@ class Training:
 
     def _fit(self, reading: float) -> TrainingReport:
         start = time.perf_counter()
-        problems, names = self._read()
-        fitted = [self._fitted(parts, names) for parts in self._splits(problems, names)]
+        problems, judging, names = self._read()
+        fitted = [self._fitted(parts, names) for parts in self._splits(problems, judging, names)]
         fit = time.perf_counter()
-        # Of several heads each problem has every part for some.
-        parts = fitted[0].parts if len(fitted) == 1 else dict.fromkeys(PARTS, problems)
+        parts = fitted[0].parts
+        if len(fitted) > 1:  # each problem has every part for some head
+            parts = {**dict.fromkeys(PARTS, problems), "held_out": judging or problems}
         numbers = averaged([one.head.numbers for one in fitted])
         head = value_head(self.base, self.settings, numbers, self._figures(parts))
         base_rate = fmean(one.base_rate for one in fitted)
+        alone = [told for one in fitted for told in one.held_out]
         held_out = judge(
-            [told for one in fitted for told in one.held_out],
-            self.runs,
+            predicted(judging, head.predict) if judging else alone,
+            [*self.runs, *self.judges],
             labels=self.settings.labels,
             base_rate=base_rate,
             seed=self.settings.seed,
@@ -128,6 +155,7 @@ class Training:
             "contrast": self.settings.contrast,
             "folds": self.settings.folds,
             "seed": self.settings.seed,
+            "held_out_runs": [str(run.folder) for run in self.judges],
             "problems": {part: _problems(own) for part, own in parts.items()},
             "solutions": _solutions(parts),
             "steps": round(fmean(one.steps for one in fitted)),
@@ -171,12 +199,13 @@ class Training:
             data="; ".join(dict.fromkeys(run.source for run in self.runs)),
         )
 
-    def _read(self) -> tuple[list[ReadProblem], list[str]]:
-        """The problems with their features, and the id behind each problem's number.
+    def _read(self) -> tuple[list[ReadProblem], list[ReadProblem], list[str]]:
+        """What is learned from, what the judges add, and the id behind each problem's number.
 
         One question under several ids is one problem: all of it is in one part.
         """
-        problems = [problem for run in self.runs for problem in run.problems]
+        learned = self._problems
+        problems = [*learned, *self._judging]
         first: dict[str, str] = {}
         for name, question in sorted((p.id, p.example.problem.question) for p in problems):
             first.setdefault(question, name)
@@ -192,14 +221,19 @@ class Training:
             )
             for problem, own, name in zip(problems, distinct(problems), ids, strict=True)
         ]
-        return read, names
+        return read[: len(learned)], read[len(learned) :], names
 
-    def _splits(self, problems: Sequence[ReadProblem], names: Sequence[str]) -> Iterator[Parts]:
-        """For each head, the problems by their part in it."""
+    def _splits(
+        self, problems: Sequence[ReadProblem], judging: Sequence[ReadProblem], names: Sequence[str]
+    ) -> Iterator[Parts]:
+        """For each head, the problems by their part in it; with judges no other is held out."""
         for assigned in splits(names, self.settings.seed, self.settings.folds):
             parts: Parts = {part: [] for part in PARTS}
             for problem in problems:
                 parts[assigned[problem.number]].append(problem)
+            if judging:
+                parts["train"] += parts["held_out"]
+                parts["held_out"] = list(judging)
             yield parts
 
     def _rows(self, parts: Parts) -> Learnable:
