@@ -439,7 +439,7 @@ class TestOnTheEmbeddedModel:
         data = data_of(recipe.study)
         plan = Plan(recipe.with_key("answer", data.answer), tmp_path / "run")
         with open_store(plan) as store:
-            jobs = await jobs_of(plan, store, data.examples, embedded_engine)
+            jobs = await jobs_of(plan, store, data.examples, embedded_engine, [])
             async with closed(jobs):
                 await run_jobs(jobs, Slots(8))
             async with Grader() as grader:

@@ -8,11 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ponder.cli import main
+from ponder.recipes.registry import VERIFIERS
+from ponder.store.reading import RunReader
+from ponder.types import Prefix, Problem, ScoreFailure, StepScores
+from ponder.verifiers.random import RandomVerifier
 
 QUESTIONS = [
     {"id": f"q{i}", "problem": f"What is {i}?", "answer": str(i % 5), "level": 1 + i % 2}
@@ -111,6 +116,50 @@ def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
     assert (tmp_path / "sweep" / "n=2" / "seed=1" / "run.sqlite").exists()
     assert ponder("report", tmp_path / "sweep", "--json") == 0
     assert json.loads(capsys.readouterr().out)["joined"] == report["joined"]
+
+
+def test_a_sweep_over_models_draws_from_each(tmp_path: Path, data: Path) -> None:
+    words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2, "-o", tmp_path / "sweep"]
+    models = ("tests.playing:reasons", "tests.test_cli:says_nine")
+    assert ponder(*words, "--sweep", f"model={','.join(models)}", "--json") == 0
+    texts = {}
+    for model in models:
+        with RunReader(tmp_path / "sweep" / f"model={model}") as run:
+            texts[model] = {node.text for trace in run.traces() for node in trace.nodes}
+    assert texts[models[1]] == {"The answer is 9."}
+    assert texts[models[0]].isdisjoint(texts[models[1]])
+
+
+def says_nine(_prefix: Prefix, _seed: int) -> str:
+    return "The answer is 9."
+
+
+def test_a_sweep_holds_one_verifier_for_all_its_values(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, closed = list[int](), list[int]()
+
+    class Told(RandomVerifier):
+        async def score(
+            self, problem: Problem, prefixes: Sequence[Prefix]
+        ) -> list[StepScores | ScoreFailure]:
+            asked.append(id(self))
+            return await super().score(problem, prefixes)
+
+        async def aclose(self) -> None:
+            closed.append(id(self))
+
+    monkeypatch.setitem(VERIFIERS, "told", Told)
+    words = ["run", *PLAY, "--dataset", data, "--strategy", "beam_search", "--verifier", "told"]
+    assert ponder(*words, "--sweep", "n=2,4", "--seeds", 2, "-o", tmp_path / "sweep") == 0
+    assert len(asked) > 4
+    assert set(asked) == set(closed)
+    assert len(closed) == 1
+    del asked[:], closed[:]
+    words += ["--sweep", "verifier_knobs.seed=1,2", "-o", tmp_path / "knobs"]
+    assert ponder(*words) == 0
+    assert len(set(asked)) == 2
+    assert sorted(set(asked)) == sorted(closed)
 
 
 def test_equal_tokens_take_each_problems_budget_from_a_run(

@@ -14,7 +14,14 @@ from ponder.evals.grading import Grader
 from ponder.evals.rescore import rescore
 from ponder.evals.run_grading import grade_run
 from ponder.evals.score_many import Scorer
-from ponder.evals.study import Plan, closed, examples_of, jobs_of, open_store
+from ponder.evals.study import (
+    Plan,
+    SharedVerifiers,
+    closed,
+    examples_of,
+    jobs_of,
+    open_store,
+)
 from ponder.recipes import Recipe
 from ponder.runner import Job, RunObserver, opened, run
 from ponder.store.run import RunStore
@@ -76,11 +83,12 @@ async def run_demo(
     async with AsyncExitStack() as stack:
         recipe = demo[0].plan.recipe
         engine, slots = await stack.enter_async_context(opened(recipe, announce))
+        verifiers = await stack.enter_async_context(SharedVerifiers())
         stores = [stack.enter_context(open_store(method.plan)) for method in demo]
         done = 0
         for examples in rounds:
             began = clock()
-            jobs = await _jobs(demo, stores, examples, engine, watch)
+            jobs = await _jobs(demo, stores, examples, engine, verifiers, watch)
             async with closed(jobs):
                 await run(jobs, slots, stop)
             done += 1
@@ -107,12 +115,14 @@ async def _jobs(
     stores: Sequence[RunStore],
     examples: Sequence[Example],
     engine: Engine,
+    verifiers: SharedVerifiers,
     watch: Callable[[str, int], RunObserver],
 ) -> list[Job]:
     """All methods' jobs of a round, problem by problem."""
     jobs: list[Job] = []
     for method, store in zip(demo, stores, strict=True):
-        left = await jobs_of(method.plan, store, examples, engine)
+        own = verifiers.of(method.plan.recipe.study)
+        left = await jobs_of(method.plan, store, examples, engine, own)
         observer = watch(method.name, len(left))
         jobs += [replace(job, observer=observer) for job in left]
     place = {example.problem.id: index for index, example in enumerate(examples)}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 from ponder.answers.base import AnswerKind
 from ponder.answers.registry import answer_kind
@@ -28,7 +29,13 @@ from ponder.evals.run_grading import grade_run
 from ponder.evals.within_tokens import tokens_spent
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
-from ponder.recipes.registry import check_fitted, check_scored, strategy_of, verifier_of
+from ponder.recipes.registry import (
+    check_engine,
+    check_fitted,
+    check_scored,
+    strategy_of,
+    verifier_of,
+)
 from ponder.recipes.toml import recipe_toml
 from ponder.runner import Gate, Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
@@ -128,42 +135,86 @@ async def run_plans(
     gate: Gate | None = None,
     pilot: int | None = None,
 ) -> None:
-    """Run all plans on one engine, one after the other and never waiting, and grade them.
+    """Run all plans, one after the other and never waiting, and grade them.
 
-    What a folder holds already is not done again. `watch` gives the live view of a plan with so
-    many problems left; `gate` is asked before each problem. With `pilot`, only so many problems of
-    each plan are solved, chosen at random. Everything that can be wrong with a recipe is found
-    before the engine is opened.
+    Plans that one engine serves run together on it; where a sweep changes the engine or its model,
+    the next is opened when the one before is closed. What a folder holds already is not done again.
+    `watch` gives the live view of a plan with so many problems left; `gate` is asked before each
+    problem. With `pilot`, only so many problems of each plan are solved, chosen at random.
+    Everything that can be wrong with a recipe is found before an engine is opened.
     """
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
     for plan in planned:
         strategy = strategy_of(plan.recipe.study)
-        check_scored(strategy, _verifiers(plan.recipe.study))
+        check_scored(strategy, verifiers_of(plan.recipe.study))
         check_fitted(strategy, plan.recipe.study)
-    async with AsyncExitStack() as stack:
-        engine, slots = await stack.enter_async_context(opened(planned[0].recipe, announce))
-        jobs: list[Job] = []
-        stores: list[RunStore] = []
+        check_engine(plan.recipe)
+    with ExitStack() as stack:
+        stores = {plan.folder: stack.enter_context(open_store(plan)) for plan in planned}
         for plan in planned:
-            store = stack.enter_context(open_store(plan))
-            stores.append(store)
-            more = await jobs_of(plan, store, data[plan.folder].examples, engine)
-            if pilot is not None:
-                names = [example.problem.id for example in data[plan.folder].examples]
-                chosen = pilot_of(names, plan.recipe.study.seed, pilot)
-                more = [job for job in more if job.problem.id in chosen]
-            observer = watch(plan, len(more)) if watch else None
-            jobs += [replace(job, observer=observer) for job in more]
-        async with closed(jobs):
-            began = time.monotonic()
-            await run(jobs, slots, stop, gate)
-            _keep_told(jobs, time.monotonic() - began)
+            stores[plan.folder].add_examples(data[plan.folder].examples)
+        for together in by_engine(planned):
+            if stop is not None and stop.is_set():
+                break
+            async with (
+                opened(together[0].recipe, announce) as (engine, slots),
+                SharedVerifiers() as verifiers,
+            ):
+                jobs: list[Job] = []
+                for plan in together:
+                    examples = data[plan.folder].examples
+                    own = verifiers.of(plan.recipe.study)
+                    more = await jobs_of(plan, stores[plan.folder], examples, engine, own)
+                    if pilot is not None:
+                        names = [example.problem.id for example in examples]
+                        chosen = pilot_of(names, plan.recipe.study.seed, pilot)
+                        more = [job for job in more if job.problem.id in chosen]
+                    observer = watch(plan, len(more)) if watch else None
+                    jobs += [replace(job, observer=observer) for job in more]
+                async with closed(jobs):
+                    began = time.monotonic()
+                    await run(jobs, slots, stop, gate)
+                    _keep_told(jobs, time.monotonic() - began)
         async with Grader() as grader:
-            for store in stores:
+            for store in stores.values():
                 graded = await grade_run(store, grader)
                 if graded.failed:
                     announce(f"{store.folder}: {graded.failures}")
+
+
+def by_engine(planned: Sequence[Plan]) -> list[list[Plan]]:
+    """The plans that one open engine serves together, in the order of their first."""
+    groups: dict[str, list[Plan]] = {}
+    for plan in planned:
+        study, host = plan.recipe.study, plan.recipe.host
+        engine = (study.engine, study.model, study.vllm.model_dump(), host.model_dump())
+        groups.setdefault(json.dumps(engine, default=str), []).append(plan)
+    return list(groups.values())
+
+
+class SharedVerifiers:
+    """One verifier for all plans that ask for it with the same knobs; closed at the end.
+
+    A sweep would else hold a model for each of its values.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[Verifier]] = {}
+
+    def of(self, study: Study) -> Sequence[Verifier]:
+        """The study's verifiers."""
+        asked = json.dumps((study.verifier, study.verifier_knobs), sort_keys=True, default=str)
+        if asked not in self._open:
+            self._open[asked] = verifiers_of(study)
+        return self._open[asked]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for verifiers in self._open.values():
+            await close_verifiers(verifiers)
 
 
 def _keep_told(jobs: Sequence[Job], seconds: float) -> None:
@@ -208,11 +259,14 @@ def open_store(plan: Plan) -> RunStore:
 
 
 async def jobs_of(
-    plan: Plan, store: RunStore, examples: Sequence[Example], engine: Engine
+    plan: Plan,
+    store: RunStore,
+    examples: Sequence[Example],
+    engine: Engine,
+    verifiers: Sequence[Verifier],
 ) -> list[Job]:
     """What is left to do of a plan; its problems and provenance are written down first."""
     study = plan.recipe.study
-    verifiers = _verifiers(study)
     method = method_of(plan.recipe, engine, verifiers, answer_kind(study.answer))
     store.add_examples(examples)
     told = await provenance(engine, verifiers, examples)
@@ -223,20 +277,25 @@ async def jobs_of(
     return [Job(problem, method, store) for problem in left]
 
 
-def _verifiers(study: Study) -> list[Verifier]:
+def verifiers_of(study: Study) -> list[Verifier]:
+    """The study's verifier, not yet loaded; none where it names none."""
     return [] if study.verifier is None else [verifier_of(study.verifier, study.verifier_knobs)]
+
+
+async def close_verifiers(verifiers: Iterable[Verifier]) -> None:
+    """Free what they hold."""
+    for verifier in verifiers:
+        await verifier.aclose()
 
 
 @asynccontextmanager
 async def closed(jobs: Iterable[Job]) -> AsyncIterator[None]:
-    """Close the verifiers and answer kinds of the jobs at the end."""
+    """Close the answer kinds of the jobs at the end."""
     methods = {id(job.method): job.method for job in jobs}.values()
     try:
         yield
     finally:
         for method in methods:
-            for verifier in method.verifiers:
-                await verifier.aclose()
             await asyncio.to_thread(method.answers.close)
 
 

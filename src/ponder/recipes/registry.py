@@ -15,7 +15,7 @@ from ponder.engines.base import Engine
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import UsageError
 from ponder.recipes.recipe import Host, Recipe, Study
-from ponder.recipes.vllm import open_vllm
+from ponder.recipes.vllm import open_vllm, vllm_options
 from ponder.search.policy import fitted_on
 from ponder.search.selection import SELECTORS
 from ponder.strategies.base import Strategy
@@ -156,6 +156,12 @@ def _known_knobs(owner: str, knobs: Mapping[str, Any], known: set[str]) -> dict[
 
 def _names(registry: Mapping[str, object]) -> str:
     return ", ".join(registry)
+
+
+def check_engine(recipe: Recipe) -> None:
+    """Raise UsageError for what is known to fail before the engine's model is loaded."""
+    if recipe.study.engine == "vllm":
+        vllm_options(recipe)
 
 
 async def open_engine(
