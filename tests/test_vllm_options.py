@@ -93,6 +93,22 @@ def test_shares_of_a_mix_are_added_up() -> None:
         shares(0.7, parts, "mix")
 
 
+def test_shares_of_a_gpu_without_the_engine_are_added_up_too() -> None:
+    part = {"weight": 1, "memory_share": 0.7, "device": "cuda:2"}
+    with pytest.raises(UsageError, match=r"GPU 2 is asked for 0.7 \+ 0.7 = 1.4"):
+        shares(0.7, {"reward-model": part, "value-head": part}, "mix")
+
+
+def test_an_engine_with_a_cache_of_its_own_size_shares_no_gpu() -> None:
+    """vLLM keeps to no share then."""
+    host = {"vllm": {"memory_share": 0.4, "cache_gb": 8.0}}
+    study: dict[str, Any] = {"verifier": "reward-model", "verifier_knobs": {"memory_share": 0.5}}
+    with pytest.raises(UsageError, match=r"shares GPU 0.*`cache_gb`, 8: leave out"):
+        vllm_options(Recipe.checked({"study": study, "host": host}))
+    study["verifier_knobs"]["device"] = "cuda:1"
+    assert vllm_options(Recipe.checked({"study": study, "host": host})).cache_gb == 8
+
+
 @pytest.mark.parametrize(
     ("verifier", "knobs"),
     [

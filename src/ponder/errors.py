@@ -5,6 +5,7 @@
     │   └── MissingExtraError an optional dependency is not installed
     ├── EngineError           an engine cannot be opened, or refused a request
     │   └── UnsupportedError  the engine cannot do what the strategy needs
+    ├── EngineLostError       an engine ended for good in the midst of its work
     ├── RequestError          an HTTP request failed for good (`ponder.backends.http_errors`)
     ├── VerifierError         a verifier cannot be opened
     ├── StoreError            a run directory cannot be read or written
@@ -37,6 +38,14 @@ class EngineError(PonderError):
 
 class UnsupportedError(EngineError):
     """An engine lacks a capability that the strategy needs."""
+
+
+class EngineLostError(PonderError):
+    """An engine ended for good: no failure of a sample, it ends the run, which keeps what it has.
+
+    The run that is asked for again goes on, where one that went on now would only write down that
+    each problem failed.
+    """
 
 
 class VerifierError(PonderError):

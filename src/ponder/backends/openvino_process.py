@@ -8,7 +8,7 @@ from typing import Any
 
 from ponder.backends.openvino_connection import Connection
 from ponder.backends.openvino_messages import Draw, Drawn, Opened, Settings
-from ponder.errors import EngineError
+from ponder.errors import EngineError, EngineLostError
 
 RESTARTS = 1
 """How often a process that died is replaced."""
@@ -32,7 +32,8 @@ class OpenVinoProcess:
     async def draw(self, draw: Draw) -> AsyncGenerator[Drawn, None]:
         """The samples of a draw as they end; closing the iterator cancels what still runs.
 
-        When the process dies, each sample that had not ended is yielded as failed.
+        When the process dies, each sample that had not ended is yielded as failed. Raises
+        EngineLostError when it has died too often to be started again.
         """
         try:
             connection = await self._living()
@@ -51,7 +52,10 @@ class OpenVinoProcess:
             connection.end(draw.call, cancel=left > 0)
 
     async def ask(self, kind: str, question: Any = None) -> Any:
-        """Have the process answer a question; raises EngineError when it cannot."""
+        """Have the process answer a question; raises EngineError when it cannot.
+
+        Raises EngineLostError as `draw` does.
+        """
         return await (await self._living()).ask(kind, question)
 
     def number(self) -> int:
@@ -81,7 +85,7 @@ class OpenVinoProcess:
         dead = self._connection
         if dead is not None and dead.death is not None and self._is_current(dead):
             if not self._restarts:
-                raise EngineError(f"{dead.death}; it is not started again")
+                raise EngineLostError(f"{dead.death}; it is not started again")
             self._restarts -= 1
             self._starting = asyncio.create_task(self._start(dead))
         if self._starting is None:

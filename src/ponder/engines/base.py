@@ -27,6 +27,8 @@ class Capabilities(NamedTuple):
     """Weights of the model; None when not known."""
     why: str = ""
     """Why it does not continue, for a person: the probe that failed."""
+    keeps_openings: bool = False
+    """A conversation stays rendered and tokenised for the calls that go on with it."""
 
 
 class Engine(Protocol):
@@ -43,7 +45,8 @@ class Engine(Protocol):
         """Draw one completion a seed, each yielded as it ends, with its index into `seeds`.
 
         A failed sample is a completion with an error, and the others go on. Closing the iterator
-        frees whatever still runs. Raises nothing for a failing sample; only cancellation and bugs
+        frees whatever still runs. Raises nothing for a failing sample, EngineLostError where the
+        engine has ended for good and will never draw another; else only cancellation and bugs
         propagate.
         """
         ...

@@ -78,7 +78,7 @@ class EmbeddedEngine:
         except BaseException:
             await process.aclose()
             raise
-        known = _capabilities(found, opened.tokenizer, slots, reproducible)
+        known = _capabilities(found, opened.tokenizer, settings, openings_kept)
         return cls(process, known, openings_kept)
 
     @property
@@ -165,17 +165,18 @@ class EmbeddedEngine:
 
 
 def _capabilities(
-    model: LocalModel, tokenizer: str, slots: int, reproducible: bool
+    model: LocalModel, tokenizer: str, settings: Settings, openings_kept: int
 ) -> Capabilities:
-    precision = "f32" if reproducible else "fast"
+    precision = "f32" if settings.reproducible else "fast"
     return Capabilities(
         identity=f"{model.name}@{model.sha256[:16]}/{model.precision}/{precision}",
         tokenizer=tokenizer,
-        slots=slots,
+        slots=settings.slots,
         reproducible="same_batch",
         continues=True,
         logprobs=True,
         parameters=model.parameters,
+        keeps_openings=openings_kept > 0,
     )
 
 

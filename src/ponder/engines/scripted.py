@@ -71,6 +71,7 @@ class ScriptedEngine:
             reproducible="always",
             continues=continues,
             logprobs=counts_tokens,
+            keeps_openings=True,
         )
         self.calls = 0
         """Samples asked for."""

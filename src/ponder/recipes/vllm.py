@@ -60,27 +60,35 @@ def check_memory(options: VllmOptions, study: Study) -> None:
     """Raise UsageError where engine and verifiers ask for more than the whole of a GPU's memory.
 
     A verifier on a GPU of the engine must state its share: unbounded, it fails after the minutes
-    that both take to load.
+    that both take to load. So must the engine: told the size of its cache, vLLM takes that
+    whatever its share.
     """
     shares: dict[int, list[float]] = {}
     for name, knobs in _knobs_by_verifier(study):
         gpu, share = _gpu(name, knobs), knobs.get("memory_share")
-        if gpu is None or gpu >= options.tensor_parallel * options.data_parallel:
+        if gpu is None:
             continue
-        if not isinstance(share, int | float):
+        engine = gpu < options.tensor_parallel * options.data_parallel
+        if engine and options.cache_gb is not None:
+            raise UsageError(
+                f"the verifier {name} shares GPU {gpu} with the engine, which keeps to no "
+                f"`memory_share` where it has a `cache_gb`, {options.cache_gb:g}: leave out "
+                "`host.vllm.cache_gb`"
+            )
+        if engine and not isinstance(share, int | float):
             raise UsageError(
                 f"the verifier {name} shares GPU {gpu} with the engine, which takes "
                 f"{options.memory_share:g} of its memory: give it a `memory_share`, with both 1 at "
                 "most, or another `device`"
             )
-        shares.setdefault(gpu, []).append(share)
+        own = [options.memory_share] if engine else []
+        shares.setdefault(gpu, own).append(float(share or 0))
     for gpu, asked in sorted(shares.items()):
-        total = options.memory_share + sum(asked)
-        if total > 1 + 1e-9:
-            added = " + ".join(f"{share:g}" for share in [options.memory_share, *asked])
+        if sum(asked) > 1 + 1e-9:
+            added = " + ".join(f"{share:g}" for share in asked)
             raise UsageError(
-                f"GPU {gpu} is asked for {added} = {total:g} of its memory by engine and verifier: "
-                "lower a `memory_share`, or give the verifier another `device`"
+                f"GPU {gpu} is asked for {added} = {sum(asked):g} of its memory by engine and "
+                "verifier: lower a `memory_share`, or give the verifier another `device`"
             )
 
 

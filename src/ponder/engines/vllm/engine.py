@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from ponder.backends.drafting import Draft, Ending
 from ponder.backends.models import silent
@@ -17,11 +17,13 @@ from ponder.engines.prefix_ids import Rendered, prefix_ids
 from ponder.engines.vllm.copies import Copies
 from ponder.engines.vllm.loading import check_installed, end, load
 from ponder.engines.vllm.model import LoadedModel, describe
-from ponder.engines.vllm.options import VllmOptions
+from ponder.engines.vllm.options import LARGEST_BLOCK, VllmOptions
 from ponder.engines.vllm.sample import Following, Prompt, parameters
 from ponder.engines.vllm.stops import SeparatorTokens
-from ponder.errors import EngineError, PonderError, UsageError
+from ponder.errors import EngineError, EngineLostError, PonderError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Usage
+
+_CLOSED: Final = "the engine is closed"
 
 
 class VllmEngine:
@@ -62,6 +64,11 @@ class VllmEngine:
         llm = await asyncio.to_thread(load, model, options)
         try:
             known = await asyncio.to_thread(describe, llm, model, options)
+            if known.block > LARGEST_BLOCK:
+                announce(
+                    f"vLLM's kernels for {model} keep prefixes in blocks of {known.block} tokens: "
+                    "what comes after the last whole block is read for each sample"
+                )
             return cls(llm, known, options.openings_kept)
         except BaseException:
             await asyncio.to_thread(end, llm)
@@ -106,17 +113,20 @@ class VllmEngine:
         """Requests that have not ended; at least 1 while vLLM's own scheduler has any."""
         if self._llm is None:
             return 0
-        busy = await self._llm.engine_core.call_utility_async("has_work")
+        busy = await self._llm.engine_core.call_utility_all_async("has_work")  # of each copy
         held: int = self._llm.output_processor.get_num_unfinished_requests()
-        return max(held, int(busy))
+        return max(held, sum(map(int, busy)))
 
     async def aclose(self) -> None:
-        """End vLLM's processes; a second call does nothing."""
+        """End vLLM's processes; what still runs fails. A second call does nothing."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         llm, self._llm = self._llm, None
         if llm is None:
             return
         if llm.output_handler is not None:  # it would take the end for a failure, and say so
             llm.output_handler.cancel()
+        llm.output_processor.propagate_error(EngineDeadError())  # nobody else wakes its samples
         await asyncio.to_thread(end, llm)
 
     async def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
@@ -126,7 +136,7 @@ class VllmEngine:
     async def _prompt(self, prefix: Prefix, sampling: Sampling) -> Prompt:
         """Raises PonderError for what vLLM must not be sent."""
         if self._llm is None:
-            raise EngineError("the engine is closed")
+            raise EngineError(_CLOSED)
         vocabulary, fingerprint = self._model.text.vocabulary, self.capabilities.tokenizer
         opening = (await self._openings.of(prefix.messages)).ids
         ids, start, retokenised = await prefix_ids(opening, prefix, fingerprint, self.encode)
@@ -140,11 +150,16 @@ class VllmEngine:
     ) -> AsyncGenerator[Completion, None]:
         from vllm.exceptions import VLLMError
         from vllm.inputs import tokens_input
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         draft = Draft(self._model.text.vocabulary, prompt.ending, prompt.carried)
         following = Following(index, prompt, draft)
+        llm = self._llm
+        if llm is None:  # closed while the prompt was made
+            yield following.completion(self.capabilities.tokenizer, _CLOSED)
+            return
         with self._copies.one(problem_id) as copy:
-            outputs = self._llm.generate(
+            outputs = llm.generate(
                 tokens_input(list(prompt.ids)),
                 sampling,
                 f"ponder-{next(self._numbers)}",
@@ -152,6 +167,10 @@ class VllmEngine:
             )
             try:
                 error = await following.to_its_end(outputs)
+            except EngineDeadError as death:
+                if self._llm is not None:
+                    raise EngineLostError(f"vLLM has ended: {death}") from death
+                error = _CLOSED
             except VLLMError as failure:
                 error = f"vLLM failed: {failure}"
             finally:

@@ -24,6 +24,8 @@ class LoadedModel(NamedTuple):
     """Tokens of a prompt and its answer at most."""
     copies: int
     """Under data parallelism; else 1."""
+    block: int
+    """Tokens of a cache block: what samples share ends at a whole one."""
     capabilities: Capabilities
 
 
@@ -43,8 +45,10 @@ def describe(llm: Any, model: str, options: VllmOptions) -> LoadedModel:
         continues=True,
         logprobs=True,
         parameters=parameters(folder),
+        keeps_openings=options.openings_kept > 0,
     )
-    return LoadedModel(text, frozenset(ends), room, options.data_parallel, capabilities)
+    block = int(config.cache_config.block_size)
+    return LoadedModel(text, frozenset(ends), room, options.data_parallel, block, capabilities)
 
 
 def checkpoint_folder(model: str, revision: str | None) -> Path:

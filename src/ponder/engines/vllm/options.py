@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ponder.engines.openings import KEPT
 from ponder.errors import UsageError
 
-CPU_BLOCK = 32
+LARGEST_BLOCK = 32
+"""Tokens of a cache block, above which it is told how little prefixes share."""
+CPU_BLOCK = LARGEST_BLOCK
 """Tokens of a cache block on the CPU, where vLLM takes 128 unless told: its kernels want multiples
 of 32, and what a cache can share ends at a whole block."""
 
