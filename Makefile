@@ -67,8 +67,9 @@ bench-small: dev ## only see that the benchmarks work
 # VLLM=vllm on a machine with a GPU; PONDER_VLLM_MODEL=FOLDER for another model beside SmolLM2.
 test-vllm: $(VLLM_STAMP) ## the tests on real vLLM, in .venv-vllm, written down in the same file
 	mkdir -p $(RESULTS) && rm -f $(RESULTS)/test-vllm.xml
-	$(VLLM_VENV)/bin/python -m pytest tests/test_vllm*.py --junit-xml=$(RESULTS)/test-vllm.xml
-	$(VLLM_VENV)/bin/python tools/record_verification.py vllm $(RESULTS)/test-vllm.xml docs/verification.md
+	$(VLLM_VENV)/bin/python -m pytest tests/test_vllm*.py --junit-xml=$(RESULTS)/test-vllm.xml; \
+	tested=$$?; \
+	$(VLLM_VENV)/bin/python tools/record_verification.py vllm $(RESULTS)/test-vllm.xml docs/verification.md && exit $$tested
 
 lock: dev ## write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group build \

@@ -11,6 +11,7 @@ import pytest
 import ponder
 from ponder.engines import EmbeddedEngine, ScriptedEngine
 from ponder.errors import UsageError
+from ponder.recipes import Recipe
 from ponder.strategies import BeamSearch
 from ponder.verifiers import ArithmeticVerifier
 from tests.engine_fixture import ENGINE_MARKS, embedded_engine
@@ -27,6 +28,26 @@ async def test_asolve_with_names() -> None:
     )
     assert (trace.strategy, trace.n) == ("beam_search", 3)
     assert trace.nodes[0].scores.keys() == {"random"}
+
+
+@pytest.mark.parametrize("share", [True, False])
+async def test_asolve_shares_equal_work_unless_told_not_to(share: bool) -> None:
+    trace = await ponder.asolve(
+        "What?",
+        model=ScriptedEngine(lambda prefix, _seed: "so\n\n" if prefix.depth < 2 else "It is 1."),
+        strategy=BeamSearch(n=8, beam_width=2, sampling=ponder.Sampling(separator="\n\n")),
+        verifier="random",
+        recipe=Recipe().with_key("host.share", share),
+    )
+    assert (trace.savings.scores > 0) == (trace.savings.prompts > 0) == share
+
+
+async def test_an_engine_that_keeps_no_openings_saves_no_prompts() -> None:
+    engine = ScriptedEngine(reasons)
+    engine.capabilities = engine.capabilities._replace(keeps_openings=False)
+    trace = await ponder.asolve("What?", model=engine, strategy="beam_search", verifier="random")
+    assert max(len(node.path) for node in trace.nodes) > 1
+    assert trace.savings.prompts == 0
 
 
 async def test_asolve_with_objects() -> None:

@@ -198,8 +198,16 @@ def test_a_run_older_than_an_engine_is_a_fault(history: Path) -> None:
     change(history, "src/ponder/engines/deep/two.py")
     said = check_verification.fault(verified(tested), history)
     assert said is not None
-    assert said.startswith(f"src/ponder/engines has changed since {tested}")
+    assert said.startswith(f"src/ponder/engines, or what it stands on, has changed since {tested}")
     assert "make test-vllm" in said
+
+
+def test_so_is_one_older_than_what_an_engine_stands_on(history: Path) -> None:
+    tested = git(history, "rev-parse", "--short=12", "HEAD")
+    change(history, "src/ponder/backends/gguf.py")
+    assert check_verification.fault(verified(tested), history) is None
+    change(history, "src/ponder/backends/drafting.py")
+    assert check_verification.fault(verified(tested), history) is not None
 
 
 @pytest.mark.parametrize(

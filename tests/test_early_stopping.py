@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ponder.engines.replay import ReplayEngine
+from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import StoreError, UsageError
 from ponder.evals.measure import measure
 from ponder.evals.outcomes import is_exchangeable
@@ -25,7 +26,15 @@ from ponder.trace import Trace
 from ponder.types import Answer, Example, Prefix, Problem, Sampling, ScoreFailure, StepScores
 from ponder.verifiers.replay import ReplayVerifier
 from ponder.verifiers.scripted import ScriptedVerifier
-from tests.playing import PROBLEM, PlainAnswers, World, drawn, fails_sometimes, tasks_left
+from tests.playing import (
+    PROBLEM,
+    PlainAnswers,
+    World,
+    drawn,
+    fails_sometimes,
+    reasons,
+    tasks_left,
+)
 
 STEPS = Sampling(separator="\n\n")
 
@@ -368,3 +377,29 @@ async def test_a_slow_verifier_bounds_what_waits_and_starves_nobody(tmp_path: Pa
     assert len(ended) == 40
     assert most <= 4 * 4 + 4 + 4  # the backlog, the problem that was being opened, the slots
     assert begun_at_end[0] < 40
+
+
+async def test_the_engine_draws_for_others_while_a_search_waits_for_its_scores(
+    tmp_path: Path,
+) -> None:
+    """In lock-step it would rest whenever something is scored."""
+    drawing: list[bool] = []
+
+    class Slow(Counting):
+        async def score(
+            self, problem: Problem, prefixes: Sequence[Prefix]
+        ) -> list[StepScores | ScoreFailure]:
+            await asyncio.sleep(0.004)
+            drawing.append(world.engine.running > 0)
+            return await SURE.score(problem, prefixes)
+
+    world = World(script=reasons, verifiers=(Slow(),), slots=4)
+    world.engine = ScriptedEngine(reasons, latency=lambda _prefix, _seed: 0.004, slots=4)
+    problems = [Problem.ask("What is it?", f"p{number:02}") for number in range(24)]
+    with RunStore.open(tmp_path, study={}, host={}, recipe_toml="") as store:
+        store.add_examples([Example(problem, "7") for problem in problems])
+        method = world.method(BeamSearch(4, sampling=Sampling(separator="\n\n")))
+        await run([Job(problem, method, store) for problem in problems], Slots(4))
+    steady = drawing[: len(drawing) * 3 // 4]  # at the end nothing is left to draw
+    assert len(steady) > 24
+    assert sum(steady) > 0.8 * len(steady)

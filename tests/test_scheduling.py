@@ -109,8 +109,8 @@ STRATEGIES: Sequence[tuple[Strategy, int]] = (
 FULL: Sequence[tuple[Strategy, int]] = (
     (RepeatedSampling(n=64, selector="weighted"), 1000),
     (RepeatedSampling(n=64, stopping="exact", wave=8), 1000),
-    (BeamSearch(n=64, beam_width=4, sampling=STEPS), 200),
-    (DiverseVerifierTreeSearch(n=64, beam_width=4, sampling=STEPS), 200),
+    (BeamSearch(n=64, beam_width=4, sampling=STEPS), 1000),
+    (DiverseVerifierTreeSearch(n=64, beam_width=4, sampling=STEPS), 1000),
 )
 
 

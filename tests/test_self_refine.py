@@ -110,6 +110,7 @@ async def test_a_guided_chain_goes_on_before_the_doubtful_step() -> None:
     reasons = [d.reason for d in trace.decisions]
     assert "step 2 scores 0.1, below 0.5: tried again from there" in reasons
     assert "no step scores below 0.5" in reasons
+    assert trace.savings.scores == 0, "each answer is scored once, and nothing equal was saved"
 
 
 async def test_a_guided_chain_without_a_score_stops_and_says_so() -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 import record_verification
 
 ENGINES = "src/ponder/engines"
+BESIDE = ("drafting", "vocabulary", "checkpoint", "checkpoint_text")
+"""Modules of `backends` that decide where a sample of vLLM ends and how its prompt is written."""
+WATCHED = (ENGINES, *(f"src/ponder/backends/{name}.py" for name in BESIDE))
 _FAILED = re.compile(r"Outcome: .*?([1-9]\d*) failed")
 _TESTED = re.compile(r"commit `([0-9a-f]{7,40})(-dirty)?`")
 DUE = "run `make test-vllm`, which writes it down"
@@ -34,8 +37,11 @@ def fault(page: str, folder: Path) -> str | None:
         return f"the run with vLLM was of a changed working tree at {tested}: {DUE}"
     if _git(folder, "cat-file", "-e", f"{tested}^{{commit}}") is None:
         return f"the run with vLLM was of {tested}, which is not in this history: {DUE}"
-    changed = _git(folder, "log", "-1", "--format=%h", f"{tested}..HEAD", "--", f":/{ENGINES}")
-    return f"{ENGINES} has changed since {tested} (last in {changed}): {DUE}" if changed else None
+    paths = [f":/{path}" for path in WATCHED]
+    changed = _git(folder, "log", "-1", "--format=%h", f"{tested}..HEAD", "--", *paths)
+    if not changed:
+        return None
+    return f"{ENGINES}, or what it stands on, has changed since {tested} ({changed}): {DUE}"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

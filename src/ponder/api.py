@@ -108,7 +108,10 @@ def solve(question: str | Problem, **options: Any) -> Trace:
 def _options(recipe: Recipe) -> SessionOptions:
     study = recipe.study
     return SessionOptions(
-        seed=study.seed, budget=study.budgets(), separator=study.sampling.separator
+        seed=study.seed,
+        budget=study.budgets(),
+        separator=study.sampling.separator,
+        share=recipe.host.share,
     )
 
 

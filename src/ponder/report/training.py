@@ -21,14 +21,14 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
     source = f" of {', '.join(elsewhere)}" if elsewhere else ""
     if folds := report["folds"]:
         taught = folds - 1 if elsewhere else folds - 2
-        figures = (
+        whose = (
             f"figures of their average on held-out problems{source}"
             if elsewhere
             else f"figures of each on the {folds}th that it was not taught"
         )
         yield (
             f"{folds} heads, averaged: each trained on {taught}/{folds} of {problems['train']} "
-            f"problems, {report['steps']} steps; {figures}: {judged}"
+            f"problems, {report['steps']} steps; {whose}: {judged}"
         )
     else:
         yield (

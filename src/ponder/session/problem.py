@@ -182,9 +182,13 @@ class ProblemSession:
                 midway=self._drawing.running if finish.settled else 0,
                 scores=self._scoring.shared,
                 prefixes=self._drawing.shared,
-                prompts=self._drawing.repeated if self._options.share else 0,
+                prompts=self._drawing.repeated if self._keeps_openings else 0,
             ),
         )
+
+    @property
+    def _keeps_openings(self) -> bool:
+        return self._options.share and self._engine.capabilities.keeps_openings
 
     def _stopped(self, finish: Finish) -> Literal["complete", "settled", "budget", "deadline"]:
         if finish.settled:

@@ -86,9 +86,12 @@ class Slots:
 
     async def vacancy(self) -> None:
         """Wait until a slot is free that no open problem wants, and verifiers are not behind."""
-        await self._scored.wait()
-        await self.acquire(_LAST, 1)
-        self.release()
+        while True:
+            await self._scored.wait()
+            await self.acquire(_LAST, 1)
+            self.release()
+            if self._scored.is_set():  # they may have fallen behind while it waited for the slot
+                return
 
     @contextmanager
     def unscored(self, rank: int, count: int) -> Iterator[None]:

@@ -15,7 +15,16 @@ from ponder.session.base import Finish, Session
 from ponder.strategies.base import Most
 from ponder.strategies.knobs import at_least_one
 from ponder.trace import Decision, Trace
-from ponder.types import Message, NodePath, Prefix, Problem, Sample, Sampling, StepScores
+from ponder.types import (
+    Message,
+    NodePath,
+    Prefix,
+    Problem,
+    Sample,
+    Sampling,
+    ScoreFailure,
+    StepScores,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +102,26 @@ class SelfRefine:
             solutions: list[Sample] = []
             while answer is not None:
                 solutions.append(answer)
-                if session.verifiers:
-                    await session.score([answer.prefix])
+                scores = await self._scores(session, answer)
                 if answer.cut or len(solutions) > self.rounds:
                     break
-                answer = await self._revise(session, answer)
+                answer = await self._revise(session, answer, scores)
             return solutions
 
-    async def _revise(self, session: Session, answer: Sample) -> Sample | None:
+    async def _scores(self, session: Session, answer: Sample) -> StepScores | ScoreFailure | None:
+        """The verifier's of an answer; None where there is no verifier and none is needed."""
+        if not session.verifiers and not self.guided:
+            return None
+        (scores,) = await session.score([answer.prefix])
+        return scores
+
+    async def _revise(
+        self, session: Session, answer: Sample, scores: StepScores | ScoreFailure | None
+    ) -> Sample | None:
         """The next solution of the chain; None when this one is accepted or the budget is over."""
         if self.guided:
-            return await self._revise_guided(session, answer)
+            assert scores is not None
+            return await self._revise_guided(session, answer, scores)
         asked = _said(answer, _turn(self.feedback_prompt, answer.prefix.problem))
         feedback = await self._draw(
             session, Prefix.root(answer.prefix.problem, asked), (*answer.path, 0)
@@ -119,9 +137,10 @@ class SelfRefine:
             session, Prefix.root(answer.prefix.problem, turns), (*feedback.path, 0)
         )
 
-    async def _revise_guided(self, session: Session, answer: Sample) -> Sample | None:
+    async def _revise_guided(
+        self, session: Session, answer: Sample, scores: StepScores | ScoreFailure
+    ) -> Sample | None:
         """A solution that goes on from before the first doubtful step."""
-        (scores,) = await session.score([answer.prefix])
         if not isinstance(scores, StepScores):
             session.record(Decision("unscored", (answer.path,), scores.reason))
             return None
