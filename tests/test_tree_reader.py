@@ -71,6 +71,26 @@ async def test_a_pass_holds_tokens_of_several_problems_and_no_more_than_it_may()
     assert len(sizes) <= sum(sizes) / 128, "passes are at least half full"
 
 
+async def test_the_oldest_problem_is_read_first() -> None:
+    """A second step of the first problem goes before what waits of a younger one."""
+    model = PathTrees()
+    reader = TreeReader(model, tokens_a_pass=64, cache_tokens=10**6)
+    old, young = Problem.ask("old"), Problem.ask("young")
+    await reader.read(old, [[1] * 8])
+    ended: list[str] = []
+
+    async def read(name: str, problem: Problem, sequence: list[int]) -> None:
+        await reader.read(problem, [sequence])
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(read("young", young, [number + 2] * 64))
+        group.create_task(read("old", old, [1] * 8 + [2] * 8))
+    await reader.aclose()
+    assert ended.index("old") <= 1
+
+
 @pytest.mark.parametrize("cache_tokens", [1, 150, 700, 2500])
 async def test_a_small_cache_costs_time_and_changes_no_score(cache_tokens: int) -> None:
     model = PathTrees()

@@ -63,7 +63,7 @@ class Spent:
     cached: int | None = None
     """Of the prompt tokens, those the engine read from its cache."""
     verifier: int | None = 0
-    """Tokens that verifiers computed."""
+    """Tokens that scoring the counted nodes took."""
     wasted: int | None = 0
     """Generated tokens of failed, aborted, retried and uncounted samples; None when some were
     ended midway, which no engine tells the tokens of."""

@@ -15,7 +15,9 @@ from ponder.types import Problem
 class ProblemTree(Generic[State]):
     """The tokens that have keys and values, and the count of all that were ever added."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        """Of the problem: one that was first read earlier has a lower one."""
         self.held = PrefixTree()
         """Replaced by an empty one when the tree leaves the cache."""
         self.state: State | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from itertools import count
 from typing import Generic
 
 from ponder.backends.prefix_tree import State
@@ -25,6 +26,7 @@ class TreeCache(Generic[State]):
         """Trees that left while their problem was alive."""
         self._limit = limit
         self._trees: dict[int, ProblemTree[State]] = {}
+        self._numbers = count()
         self._filled: list[ProblemTree[State]] = []
         self._held = 0
         self._uses = 0
@@ -39,7 +41,7 @@ class TreeCache(Generic[State]):
         key = id(problem)
         found = self._trees.get(key)
         if found is None:
-            found = self._trees.setdefault(key, ProblemTree())
+            found = self._trees.setdefault(key, ProblemTree(next(self._numbers)))
             weakref.finalize(problem, self._trees.pop, key, None).atexit = False
         return found
 

@@ -143,8 +143,8 @@ class TreeReader:
             calls.append(arrived)
 
     def _advance(self, calls: Sequence[_Call]) -> None:
-        """Make one pass for the calls that wait, oldest first."""
-        waiting = [call for call in calls if _waits(call)]
+        """Make one pass for the calls that wait: those under way, then the oldest problem's."""
+        waiting = sorted(filter(_waits, calls), key=_turn)
         planned = self._passes.plan([reading for call in waiting for reading in call.left])
         # Known tokens are taken before the pass: if it fails, its trees are dropped.
         _answer(waiting)
@@ -175,6 +175,12 @@ class TreeReader:
 def _outputs(reading: Reading[Any]) -> Outputs:
     assert reading.outputs is not None, "an answered call has all its outputs"
     return reading.outputs
+
+
+def _turn(call: _Call) -> tuple[bool, int]:
+    """What a call is served by; one whose slots are taken goes before those that need its room."""
+    under_way = any(reading.admitted for reading in call.left)
+    return not under_way, call.readings[0].tree.number
 
 
 def _waits(call: _Call) -> bool:
