@@ -21,7 +21,7 @@ CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev demo check test test-long mutants bench bench-small lock clean
+.PHONY: help setup dev demo check test test-long mutants bench bench-vllm bench-small lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,11 @@ mutants: dev ## change search and session in every small way, an hour: do the te
 
 bench: dev ## measure speed on this machine, about 40 minutes: docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+bench-vllm: $(VLLM_STAMP) ## the efficiency on real vLLM, with SmolLM2 in bfloat16
+	test -d $(RESULTS)/smollm2 || $(VLLM_VENV)/bin/python -m tests.vllm_models $(RESULTS)/smollm2
+	$(VLLM_VENV)/bin/python -m benchmarks efficiency --engine vllm --model $(RESULTS)/smollm2 \
+		--verifier arithmetic --set host.vllm.cache_gb=2 --set vllm.max_model_len=2048
 
 bench-small: dev ## only see that the benchmarks work
 	mkdir -p $(RESULTS)

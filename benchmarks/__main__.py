@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     told = {name: value for name, value in vars(chosen).items() if name in _NAMES}
     told["verifier"] = chosen.verifier or _DEFAULTS.verifier
+    told["set"] = tuple(chosen.set)
     options = Options(**told)
     chosen.items = chosen.items or list(ITEMS)
     if options.pool is not None and (odd := [n for n in chosen.items if not ITEMS[n].reads_pool]):
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=None, help="a file, a folder or a name")
     parser.add_argument("--verifier", default=None, help="by default each that the item asks for")
     parser.add_argument("--slots", type=_at_least_one, default=_DEFAULTS.slots)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the recipe"
+    )
     parser.add_argument("--pool", metavar="RUN", help="early stopping: a graded run's samples")
     parser.add_argument("--score", metavar="NAME", help="of the pool; by default its own")
     parser.add_argument("--label", default=None, help="keeps the results beside those without it")
@@ -120,7 +124,8 @@ def _command(item: Item, options: Options) -> str:
     for name in _NAMES:
         value = getattr(options, name)
         told = bool(item.verifiers) if name == "verifier" else value != getattr(_DEFAULTS, name)
-        words += [f"--{name}", str(value)] if told else []
+        for each in value if isinstance(value, tuple) else [value] if told else []:
+            words += [f"--{name}", str(each)]
     return shlex.join(words)
 
 

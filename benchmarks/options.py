@@ -28,6 +28,8 @@ class Options:
     """A verifier of a recipe."""
     slots: int = 64
     """Sequences that the engine runs at once; 4 at the small size."""
+    set: tuple[str, ...] = ()
+    """Other keys of the run's recipe: `host.vllm.cache_gb=2`."""
     pool: str | None = None
     """A graded run whose samples stopping rules look at; None: simulated ones."""
     score: str | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.options import Options
 from benchmarks.watching import WatchedEngine, WatchedVerifier
 from ponder.answers.registry import answer_kind
+from ponder.cli.words import with_keys
 from ponder.engines.base import Engine
 from ponder.evals.datasets import load
 from ponder.evals.study import Plan, method_of, open_store
@@ -59,6 +60,7 @@ def work(options: Options, strategy: str, n: int, limit: int, seed: int = 0) -> 
     recipe = Recipe.shipped("grade-school").changed(study, {"slots": options.slots})
     if strategy != "sample":
         recipe = recipe.changed({"knobs": {"beam_width": BEAM_WIDTH}}, {})
+    recipe = with_keys(recipe, options.set)
     prompt = load_prompt(recipe.study.prompt)
     asked = [example.problem for example in load(recipe.study.dataset, limit=limit)]
     return Work(recipe, tuple(replace(p, messages=prompt.render(p.question)) for p in asked))

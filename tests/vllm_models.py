@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def language_model(base: Path, named: str = SMOLLM2) -> Path:
     if leaking.exists():
         return leaking
     if named == SMOLLM2:
-        _from_gguf(default_model(), model)
+        from_gguf(default_model(), model)
     leaking.mkdir(parents=True)
     for file in model.iterdir():
         (leaking / file.name).symlink_to(file)
@@ -69,7 +70,7 @@ def tiny(folder: Path, kind: str = "CausalLM", **changed: Any) -> Path:
     return folder
 
 
-def _from_gguf(file: Path, folder: Path) -> None:
+def from_gguf(file: Path, folder: Path) -> None:
     """The weights in bfloat16, exactly as the file's blocks give them, rounded once."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -86,3 +87,7 @@ def _from_gguf(file: Path, folder: Path) -> None:
     plain.generation_config = packed.generation_config
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(file.parent, **where).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    from_gguf(default_model(), Path(sys.argv[1]))
