@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.bare import ROUNDS, rates_at
 from benchmarks.bound import Drawn, RateCurve
+from benchmarks.efficiency import seconds_alone
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
@@ -74,6 +75,9 @@ class Taken:
     """Generated."""
     seconds: float
     """From the first sample's start to the last problem's answer, for `ponder` on the disk."""
+    verifier_seconds: float | None = None
+    """What the verifier takes for the same prefixes with nothing beside it, each token once; None:
+    not measured, as in lock-step."""
 
     @property
     def token_seconds(self) -> float:
@@ -106,18 +110,22 @@ async def measure(options: Options) -> Results:
                 problems = options.problems or own
                 for how in ("ponder", "lockstep"):
                     todo = work(options, "beam_search", n, problems, seed=repeat)
-                    tokens, seconds = await _take(how, todo, engine, verifier)
-                    runs.append(Taken(n, problems, repeat, how, tokens, seconds))
+                    taken = await _take(how, todo, engine, verifier, options.slots // n or 1)
+                    runs.append(Taken(n, problems, repeat, how, *taken))
     return Results(options.slots, tuple(runs), tuple(curve.points for curve in rates))
 
 
-async def _take(how: str, todo: Work, engine: Engine, verifier: Verifier) -> tuple[int, float]:
-    """Tokens and seconds."""
+async def _take(
+    how: str, todo: Work, engine: Engine, verifier: Verifier, at_once: int
+) -> tuple[int, float, float | None]:
+    """Tokens, seconds, and the verifier's own."""
     if how == "ponder":
         watched = await watched_run(todo, engine, verifier)
-        return watched.tokens, watched.seconds
+        alone = await seconds_alone(verifier, watched.verifier.asked, at_once)
+        return watched.tokens, watched.seconds, alone
     drawn, end = await in_lockstep(todo, engine, verifier)
-    return sum(sample.tokens for sample in drawn), end - min(sample.start for sample in drawn)
+    seconds = end - min(sample.start for sample in drawn)
+    return sum(sample.tokens for sample in drawn), seconds, None
 
 
 async def in_lockstep(
@@ -148,9 +156,12 @@ def section(results: Results) -> Iterator[str]:
         "verifier takes one problem at a time, draws the next step of all its beams together, then "
         "scores them together, and the verifier reads every whole prefix again; it keeps the "
         "engine's prefix cache and writes nothing down. Both solve the same problems from the "
-        "same seeds; ponder queues them all. The last column is what the bare engine gains from "
-        f"{results.slots} sequences at once over n, in the same run: more cannot be gained by "
-        "queueing problems, and the rest is what the verifier no longer reads again."
+        "same seeds; ponder queues them all. What the bare engine gains from "
+        f"{results.slots} sequences at once over n, in the same run, is all that can be gained by "
+        "queueing problems; the rest is what the verifier no longer reads again. At most: the time "
+        f"of lock-step over that of the bare engine at {results.slots} sequences and of the "
+        "verifier by itself, each token read once, together. Where both compute on the same "
+        "processors no order of work gains more."
     )
     yield ""
     yield from table(
@@ -162,6 +173,7 @@ def section(results: Results) -> Iterator[str]:
             "ponder, ms a token",
             "lock-step, ms a token",
             f"the bare engine, {results.slots} over n",
+            "at most, on shared processors",
         ),
         (_row(results, n) for n in dict.fromkeys(run.n for run in results.runs)),
     )
@@ -174,4 +186,17 @@ def _row(results: Results, n: int) -> tuple[object, ...]:
     times = [Spread.of([run.token_seconds * 1000 for run in way]).shown() for way in (ours, theirs)]
     goal = f"{GOALS[n]:g}" if n in GOALS else "-"
     alone = [dict(points)[results.slots] / dict(points)[n] for points in results.rates]
-    return (n, ours[0].problems, Spread.of(faster).shown(), goal, *times, Spread.of(alone).shown())
+    most = [
+        b.token_seconds / (1 / dict(points)[results.slots] + a.verifier_seconds / a.tokens)
+        for a, b, points in zip(ours, theirs, results.rates, strict=True)
+        if a.verifier_seconds is not None
+    ]
+    return (
+        n,
+        ours[0].problems,
+        Spread.of(faster).shown(),
+        goal,
+        *times,
+        Spread.of(alone).shown(),
+        Spread.of(most).shown() if most else "-",
+    )

@@ -28,7 +28,7 @@ from benchmarks.bound import (
 from benchmarks.calibration import ItemTime
 from benchmarks.efficiency import Reached, seconds_alone
 from benchmarks.items import ITEMS
-from benchmarks.lockstep import WholePrefixes
+from benchmarks.lockstep import Results, Taken, WholePrefixes, section
 from benchmarks.options import Options
 from benchmarks.overhead import NodeTime, growths
 from benchmarks.page import page
@@ -370,6 +370,13 @@ def test_slots_are_idle_while_their_next_samples_are_being_scored() -> None:
     assert (watched.seconds, waiting_seconds(watched)) == (13, 1 + 2)
     # one idle from 2 to 4, two from 4 to 5, one from 9 to 10; two slots for ten seconds
     assert idle_share(watched, 2) == (2 + 2 + 1) / 20
+
+
+def test_no_order_of_work_gains_more_than_engine_and_verifier_take_together() -> None:
+    # A token: lock-step 10 ms, ponder 4; the bare engine 2, the verifier 1 more.
+    runs = (Taken(4, 2, 0, "ponder", 1000, 4.0, 1.0), Taken(4, 2, 0, "lockstep", 1000, 10.0))
+    *_, row = section(Results(64, runs, (((4, 200.0), (64, 500.0)),)))
+    assert row.strip("| ").split(" | ") == ["4", "2", "2.50", "5", "4.00", "10.00", "2.50", "3.33"]
 
 
 def test_growth_compares_runs_of_as_many_nodes() -> None:
