@@ -55,6 +55,14 @@ class Checkpoint(NamedTuple):
         return states.float()
 
 
+class Input(NamedTuple):
+    """What a family reads for a solution."""
+
+    ids: list[int]
+    ends: list[int]
+    """Where each step's score is read in `ids`."""
+
+
 class Definition(NamedTuple):
     """A family: what its checkpoint is, and its authors' scores of non-empty, stripped steps."""
 
@@ -112,21 +120,29 @@ def _saved_head(definition: Definition, folder: Path) -> dict[str, torch.Tensor]
     return head
 
 
-def chat_ids(at: Checkpoint, turns: list[dict[str, str]]) -> list[int]:
+def chat_ids(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> list[int]:
     """The conversation in the checkpoint's template."""
-    return list(cast("Any", at.tokenizer.apply_chat_template(turns, return_dict=True))["input_ids"])
+    return list(cast("Any", tokenizer.apply_chat_template(turns, return_dict=True))["input_ids"])
+
+
+def math_shepherd_input(
+    tokenizer: PreTrainedTokenizerBase, question: str, steps: list[str]
+) -> Input:
+    """The model card: a line a step, the tag after each."""
+    text, ends = f"{question} ", []
+    for number, step in enumerate(steps, 1):
+        named = step if re.match(r"\s*Step \d+:", step) else f"Step {number}: {step}"
+        text += ("\n" if number > 1 else "") + f"{named} ки"
+        ends.append(len(tokenizer.encode(text)) - 1)
+    ids = tokenizer.encode(text)
+    assert all(tokenizer.convert_ids_to_tokens(ids[end]) == "▁ки" for end in ends)
+    return Input(ids, ends)
 
 
 def math_shepherd(at: Checkpoint, question: str, steps: list[str]) -> Scores:
     """The model card: P(+) against P(-) at each step's tag."""
     plus, minus = (at.tokenizer.convert_tokens_to_ids(label) for label in ("▁+", "▁-"))
-    text, ends = f"{question} ", []
-    for number, step in enumerate(steps, 1):
-        named = step if re.match(r"\s*Step \d+:", step) else f"Step {number}: {step}"
-        text += ("\n" if number > 1 else "") + f"{named} ки"
-        ends.append(len(at.tokenizer.encode(text)) - 1)
-    ids = at.tokenizer.encode(text)
-    assert all(at.tokenizer.convert_ids_to_tokens(ids[end]) == "▁ки" for end in ends)
+    ids, ends = math_shepherd_input(at.tokenizer, question, steps)
     probabilities = at.logits(ids)[:, [plus, minus]].softmax(-1)[:, 0]
     return [float(probabilities[end]) for end in ends]
 
@@ -139,7 +155,7 @@ def rlhflow(at: Checkpoint, question: str, steps: list[str]) -> Scores:
     for number, step in enumerate(steps):
         text = f"{question} {step.strip()}" if number == 0 else step.strip()
         conversation += [{"role": "user", "content": text}, {"role": "assistant", "content": "+"}]
-        ids = chat_ids(at, conversation)
+        ids = chat_ids(at.tokenizer, conversation)
         scores.append(float(at.logits(ids)[-3, labels].softmax(-1)[0]))
     return scores
 
@@ -157,21 +173,27 @@ def skywork(at: Checkpoint, question: str, steps: list[str]) -> Scores:
     return [float(values[flag, 0].sigmoid()) for flag in flags]
 
 
-def qwen_prm(at: Checkpoint, question: str, steps: list[str]) -> Scores:
-    """The model card: softmax over two classes at each `<extra_0>` that ends a step."""
+def qwen_prm_input(tokenizer: PreTrainedTokenizerBase, question: str, steps: list[str]) -> Input:
+    """The model card: the chat template, `<extra_0>` after every step."""
     turns = [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": question},
         {"role": "assistant", "content": "<extra_0>".join(steps) + "<extra_0>"},
     ]
-    ids = chat_ids(at, turns)
-    begun = at.tokenizer.apply_chat_template(turns[:2], tokenize=False, add_generation_prompt=True)
+    ids = chat_ids(tokenizer, turns)
+    begun = tokenizer.apply_chat_template(turns[:2], tokenize=False, add_generation_prompt=True)
     text = str(begun)
     ends = []
     for step in steps:
         text += f"{step}<extra_0>"
-        ends.append(len(at.tokenizer(text, add_special_tokens=False)["input_ids"]) - 1)
-    assert all(at.tokenizer.convert_ids_to_tokens(ids[end]) == "<extra_0>" for end in ends)
+        ends.append(len(tokenizer(text, add_special_tokens=False)["input_ids"]) - 1)
+    assert all(tokenizer.convert_ids_to_tokens(ids[end]) == "<extra_0>" for end in ends)
+    return Input(ids, ends)
+
+
+def qwen_prm(at: Checkpoint, question: str, steps: list[str]) -> Scores:
+    """The model card: softmax over two classes at each `<extra_0>` that ends a step."""
+    ids, ends = qwen_prm_input(at.tokenizer, question, steps)
     head = at.head
     inner = (at.hidden(ids) @ head["score.0.weight"].T + head["score.0.bias"]).relu()
     classes = (inner @ head["score.2.weight"].T + head["score.2.bias"]).softmax(-1)
@@ -201,20 +223,26 @@ def trl_joined(at: Checkpoint, question: str, steps: list[str]) -> Scores:
     return scores
 
 
-def reasoneval(at: Checkpoint, question: str, steps: list[str]) -> Scores:
-    """The authors' inference for the 7B: validity is the sum of neutral and positive."""
-    separator = at.tokenizer.pad_token
+def reasoneval_input(tokenizer: PreTrainedTokenizerBase, question: str, steps: list[str]) -> Input:
+    """The authors' inference for the 7B: markers are taken out, a score is read before each."""
+    separator = tokenizer.pad_token
     prompt = f"Question:\n{question}\nAnswer:\nLet's think step by step.\n"
-    ids = at.tokenizer(prompt + separator + "".join(s + separator for s in steps))["input_ids"]
+    ids = tokenizer(prompt + separator + "".join(s + separator for s in steps))["input_ids"]
     kept: list[int] = []
     ends: list[int] = []
     for place, token in enumerate(ids):
-        if token == at.tokenizer.pad_token_id:
+        if token == tokenizer.pad_token_id:
             ends.append(place - 1 - len(ends))
         else:
             kept.append(token)
-    classes = (at.hidden([1, *kept]) @ at.head["score_head.weight"].T).softmax(-1)
-    return [float(classes[end, 1:].sum()) for end in ends[2:]]
+    return Input([1, *kept], ends[2:])
+
+
+def reasoneval(at: Checkpoint, question: str, steps: list[str]) -> Scores:
+    """Validity is the sum of neutral and positive."""
+    ids, ends = reasoneval_input(at.tokenizer, question, steps)
+    classes = (at.hidden(ids) @ at.head["score_head.weight"].T).softmax(-1)
+    return [float(classes[end, 1:].sum()) for end in ends]
 
 
 def outcome(at: Checkpoint, question: str, steps: list[str]) -> Scores:
@@ -223,7 +251,7 @@ def outcome(at: Checkpoint, question: str, steps: list[str]) -> Scores:
         {"role": "user", "content": question},
         {"role": "assistant", "content": "".join(steps).rstrip()},
     ]
-    ids = chat_ids(at, turns)
+    ids = chat_ids(at.tokenizer, turns)
     return [float(at.logits([*ids])[0].sigmoid())]
 
 

@@ -1,13 +1,14 @@
-"""Tiny tokenizers of the kinds that reward models have, made here, and solutions to write."""
+"""Tokenizers of the kinds that reward models have, tiny ones made here, and solutions to write."""
 
 from __future__ import annotations
 
 import json
 import random
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 CORPUS: Final = [
     "First, Kim buys 6 * 7 = 42 cards.\n\nThen, Kim has 42 - 2 = 40 cards left.\n",
@@ -40,6 +41,19 @@ def qwen(*extra: str, bos: str | None = None) -> PreTrainedTokenizerBase:
     """Byte-level pairs, no bos unless asked for, ChatML."""
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *extra]
     return _finished(_bytes(special), CHATML, bos=bos, eos="<|im_end|>", pad="<|endoftext|>")
+
+
+def qwen_of(folder: Path) -> PreTrainedTokenizerBase:
+    """A Qwen2.5 checkpoint's own, with `<extra_0>` where Qwen2.5-Math-PRM has it.
+
+    That is in the place of a token that no text model uses.
+    """
+    own: Any = AutoTokenizer.from_pretrained(folder)
+    renamed = Tokenizer.from_str(
+        own.backend_tokenizer.to_str().replace("<|quad_end|>", "<extra_0>")
+    )
+    renamed.add_special_tokens(["<extra_0>"])
+    return _finished(renamed, own.chat_template, bos=None, eos="<|im_end|>", pad="<|endoftext|>")
 
 
 def llama() -> PreTrainedTokenizerBase:

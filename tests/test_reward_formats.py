@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+pytest.importorskip("torch", reason="the extra `verifiers` is not installed")
 pytest.importorskip("transformers", reason="the extra `verifiers` is not installed")
 
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
 
 from ponder.errors import UsageError, VerifierError
 from ponder.verifiers.reward_families import family_names, family_of, load_family
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import Reading, RewardFormat, text_of
 from ponder.verifiers.reward_layouts import RewardLayout
-from tests.reward_tokenizers import llama, mistral, qwen
+from tests.reward_definitions import math_shepherd_input, qwen_prm_input, reasoneval_input
+from tests.reward_tokenizers import llama, mistral, qwen, qwen_of
 
 REASONEVAL = Path(__file__).parent.parent / "examples" / "reasoneval.toml"
 TOKENIZERS = {
@@ -32,6 +38,12 @@ TOKENIZERS = {
     "outcome": llama,
     str(REASONEVAL): mistral,
 }
+INPUTS = {
+    "math-shepherd": math_shepherd_input,
+    "qwen2.5-math-prm": qwen_prm_input,
+    str(REASONEVAL): reasoneval_input,
+}
+"""By definition, of the families whose scores of examples are published."""
 STEPS = st.lists(st.sampled_from(["", "\n\n", "A = 2.\n\n", " ки\n", "+ <extra_0>", "é 🧮 \ud800"]))
 
 
@@ -145,24 +157,80 @@ def test_a_user_family_leaves_its_markers_out_and_reads_the_last_token_but_one()
     assert ids.count("<s>") == 1
 
 
-def test_published_examples_are_written_as_published(test_data: Path) -> None:
+def published(test_data: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Each published example, with its family."""
     lines = (test_data / "prm_examples" / "prm_card_examples.jsonl").read_text().splitlines()
-    known = [e for e in map(json.loads, lines) if not e["model"].startswith("GAIR/")]
-    assert {family_of(e["model"]).name for e in known} == {"math-shepherd", "qwen2.5-math-prm"}
-    for example in known:
-        family = family_of(example["model"])
-        tokenizer = TOKENIZERS[family.name]()
-        layout = RewardLayout(family, tokenizer, "the test's tokenizer")
+    return [(published_family(example["model"]), example) for example in map(json.loads, lines)]
+
+
+def published_family(model: str) -> str:
+    return str(REASONEVAL) if model.startswith("GAIR/ReasonEval") else family_of(model).name
+
+
+def as_published(example: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text of an example's input, without what a chat template ends it with."""
+    question, steps = example["problem"], example["steps"]
+    if "raw_output" in example:
+        return f"{question} {example['raw_output']}"
+    if "system" not in example:
+        prompt = f"Question:\n{question}\nAnswer:\nLet's think step by step.\n"
+        return prompt + "".join(f"{step}{tokenizer.pad_token}" for step in steps)
+    turns = [
+        {"role": "system", "content": example["system"]},
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": "".join(f"{step}<extra_0>" for step in steps)},
+    ]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False)).removesuffix("<|im_end|>\n")
+
+
+def test_published_examples_are_written_as_published(test_data: Path) -> None:
+    examples = published(test_data)
+    families = Counter(family for family, _ in examples)
+    assert families == {"math-shepherd": 2, str(REASONEVAL): 2, "qwen2.5-math-prm": 1}
+    for family, example in examples:
+        tokenizer = TOKENIZERS[family]()
+        layout = RewardLayout(load_family(family), tokenizer, "the test's tokenizer")
         text = layout.text(example["problem"], example["steps"])
-        if "raw_output" in example:
-            assert text == f"{example['problem']} {example['raw_output']}"
-            continue
-        turns = [
-            {"role": "system", "content": example["system"]},
-            {"role": "user", "content": example["problem"]},
-            {"role": "assistant", "content": "".join(s + "<extra_0>" for s in example["steps"])},
-        ]
-        assert tokenizer.apply_chat_template(turns, tokenize=False) == f"{text}<|im_end|>\n"
+        assert text == as_published(example, tokenizer)
+
+
+def check_ids(family: str, tokenizer: PreTrainedTokenizerBase, example: dict[str, Any]) -> None:
+    """The same tokens as by the family's definition, up to each step's score."""
+    question, steps = example["problem"], example["steps"]
+    ids, ends = INPUTS[family](tokenizer, question, steps)
+    written = RewardFormat(load_family(family), tokenizer)
+    reading = written.read(question, [f"{step}\n\n" for step in steps])
+    assert [list(path or ()) for path in paths(reading)] == [ids[: end + 1] for end in ends]
+    assert len(ends) == len(example["expected_step_scores"])
+
+
+def test_published_examples_are_the_tokens_of_their_definition(test_data: Path) -> None:
+    """Of ReasonEval's two the 7B's: the 34B's differs in where it is read alone."""
+    examples = [(f, e) for f, e in published(test_data) if not e["model"].endswith("-34B")]
+    assert len(examples) == 4
+    for family, example in examples:
+        check_ids(family, TOKENIZERS[family](), example)
+
+
+@pytest.fixture(scope="module")
+def qwen_checkpoint() -> PreTrainedTokenizerBase:
+    """The tokenizer of the model that PONDER_VLLM_MODEL names, where that is a Qwen2.5."""
+    named = os.environ.get("PONDER_VLLM_MODEL")
+    tokenizer = qwen_of(Path(named)) if named else None
+    if tokenizer is None or tokenizer.convert_tokens_to_ids("<extra_0>") != 151651:
+        pytest.skip("PONDER_VLLM_MODEL names no folder of a Qwen2.5 model")
+    return tokenizer
+
+
+def test_the_published_example_of_qwen_is_the_tokens_of_its_checkpoint(
+    test_data: Path, qwen_checkpoint: PreTrainedTokenizerBase
+) -> None:
+    family = "qwen2.5-math-prm"
+    (example,) = [example for found, example in published(test_data) if found == family]
+    check_ids(family, qwen_checkpoint, example)
+    layout = RewardLayout(load_family(family), qwen_checkpoint, "the checkpoint's tokenizer")
+    text = layout.text(example["problem"], example["steps"])
+    assert text == as_published(example, qwen_checkpoint)
 
 
 def test_a_marker_of_other_tokens_is_refused_naming_both() -> None:
