@@ -126,19 +126,21 @@ def solutions(count: int, seed: int = 0) -> list[tuple[str, list[str]]]:
     sizes = [1, 2, 3, 4, 5, 6, 8, 40]
     made = []
     for number in range(count):
-        question = f"{_words(draw)} {number}?"
+        question = f"{words_of(draw)} {number}?"
         size = sizes[number % len(sizes)]
-        steps = [_step(draw, first=at == 0) for at in range(size)]
+        steps = [step_of(draw, first=at == 0) for at in range(size)]
         made.append((question, steps))
     return made
 
 
-def _step(draw: random.Random, *, first: bool) -> str:
+def step_of(draw: random.Random, *, first: bool = False) -> str:
+    """Some words and how a step ends; a tenth of those after the first are empty."""
     if not first and draw.random() < 0.1:
         return draw.choice(["", "\n\n", "  \n"])
-    return _words(draw) + draw.choice(["\n\n", "\n\n", ".\n\n", "", "\n\n\n\n"])
+    return words_of(draw) + draw.choice(["\n\n", "\n\n", ".\n\n", "", "\n\n\n\n"])
 
 
-def _words(draw: random.Random) -> str:
+def words_of(draw: random.Random) -> str:
+    """One to nine words of all kinds, without white space around them."""
     text = " ".join(draw.choices(VOCABULARY.split(" "), k=draw.randint(1, 9))).strip()
     return text or "So"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ponder.backends.prefix_tree import Outputs
-from ponder.backends.torch_readouts import (
-    Readout,
-)
+from ponder.backends.torch_pass import TreeState
+from ponder.backends.torch_readouts import Readout
 from ponder.backends.torch_trees import TorchTrees
 from ponder.backends.tree_reader import TreeReader
 from ponder.types import Problem
@@ -129,3 +129,27 @@ async def answers(trees: TorchTrees, sequence: list[int]) -> Outputs:
     await reader.aclose()
     assert isinstance(outputs, np.ndarray)
     return outputs
+
+
+class Measured(TorchTrees):
+    """Counts from outside: positions through the first layer, and the bytes of all live trees."""
+
+    def __init__(self, model: Any, readout: Readout, folder: Path | None = None) -> None:
+        self.positions, self.peak_bytes = 0, 0
+        self._states: list[TreeState] = []
+        super().__init__(model, readout, folder)
+        self._states.clear()
+        first, *others = model.base_model.layers
+        first.register_forward_hook(self._count)
+        for layer in (first, *others):
+            layer.register_forward_hook(self._measure)
+
+    def new_state(self) -> TreeState:
+        self._states.append(super().new_state())
+        return self._states[-1]
+
+    def _count(self, module: Any, given: Any, hidden: Any) -> None:
+        self.positions += hidden.shape[0] * hidden.shape[1]
+
+    def _measure(self, module: Any, given: Any, hidden: Any) -> None:
+        self.peak_bytes = max(self.peak_bytes, sum(state.bytes for state in self._states))
