@@ -6,20 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ponder.backends import torch_pass, tree_passes
 from ponder.backends.prefix_tree import PrefixTree
 from ponder.backends.torch_pass import TreeState
-from ponder.backends.torch_readouts import (
-    Classes,
-    LabelLogits,
-    Readout,
-)
+from ponder.backends.torch_readouts import Classes, LabelLogits
 from ponder.backends.torch_trees import TorchTrees
 from ponder.backends.tree_reader import TreeReader
 from ponder.types import Problem
 from tests.torch_models import (
     CONFIGS,
+    Measured,
     alone,
     built,
     config_of,
@@ -31,6 +29,8 @@ from tests.torch_models import (
     tree_outputs,
 )
 from tests.tree_models import beam_rounds, distinct_tokens
+
+Scores = NDArray[np.float64]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -53,48 +53,44 @@ def last_probabilities(model: Any, sequences: Sequence[Sequence[int]]) -> list[f
     return [float(row) for row in probabilities(logits.logits[range(len(ends)), ends])]
 
 
-async def test_half_precision_ranks_as_plain_half_precision_does() -> None:
-    """Two candidates of a depth keep their order, and scores stay within 0.02.
+def of_precision(dtype: Any) -> Any:
+    return built(config_of("Llama", num_hidden_layers=2), "TokenClassification", dtype)
 
-    All sixteen in one order cannot be asked for: rounding swaps neighbours between transformers'
-    own attention implementations just as often.
+
+def plain_ends(searches: Sequence[Sequence[Sequence[Sequence[int]]]], dtype: Any) -> Scores:
+    """Of a plain forward pass in this precision: [rankings, candidates]."""
+    model = of_precision(dtype)
+    return np.array([last_probabilities(model, asked) for one in searches for asked in one])
+
+
+def in_order(one: Scores, other: Scores) -> NDArray[np.bool_]:
+    """Which pairs of candidates neither ranking turns round: [rankings, candidates, candidates]."""
+    orders = [np.sign(scores[:, :, None] - scores[:, None, :]) for scores in (one, other)]
+    kept: NDArray[np.bool_] = orders[0] * orders[1] >= 0
+    return kept
+
+
+@pytest.mark.parametrize("problems", [2, pytest.param(25, marks=pytest.mark.long)])
+async def test_half_precision_ranks_as_plain_half_precision_does(problems: int) -> None:
+    """Scores stay within 0.02, and whole rankings are the same, ties within rounding left open.
+
+    Candidates are tied that lie closer together than plain half precision is off from float32:
+    transformers' own attention implementations swap those just as often.
     """
-    config = config_of("Llama", num_hidden_layers=2)
-    model = built(config, "TokenClassification", torch.bfloat16)
-    searches = [list(beam_rounds(seed, 6)) for seed in range(2)]
-    plain = np.array([last_probabilities(model, asked) for one in searches for asked in one])
-    reader = TreeReader(TorchTrees(model, Classes()), tokens_a_pass=1024, cache_tokens=10**6)
+    searches = [list(beam_rounds(seed, 6)) for seed in range(problems)]
+    exact, plain = (plain_ends(searches, dtype) for dtype in (torch.float32, torch.bfloat16))
+    trees = TorchTrees(of_precision(torch.bfloat16), Classes())
+    reader = TreeReader(trees, tokens_a_pass=1024, cache_tokens=10**6)
     ends = [probabilities(outputs[-1]) for one in searches for outputs in await read(reader, one)]
     await reader.aclose()
-    found = np.array(ends).reshape(plain.shape)
+    found = np.reshape([float(end) for end in ends], plain.shape)
     assert np.std(plain) > 0.02, "candidates differ by more than rounding does"
     np.testing.assert_allclose(found, plain, atol=0.02)
-    orders = [np.sign(scores[:, :, None] - scores[:, None, :]) for scores in (plain, found)]
-    assert np.mean(orders[0] * orders[1] >= 0) >= 0.99
-
-
-class Measured(TorchTrees):
-    """Counts from outside: positions through the first layer, and the bytes of all live trees."""
-
-    def __init__(self, model: Any, readout: Readout) -> None:
-        self.positions, self.peak_bytes = 0, 0
-        self._states: list[TreeState] = []
-        super().__init__(model, readout)
-        self._states.clear()
-        first, *others = model.base_model.layers
-        first.register_forward_hook(self._count)
-        for layer in (first, *others):
-            layer.register_forward_hook(self._measure)
-
-    def new_state(self) -> TreeState:
-        self._states.append(super().new_state())
-        return self._states[-1]
-
-    def _count(self, module: Any, given: Any, hidden: Any) -> None:
-        self.positions += hidden.shape[0] * hidden.shape[1]
-
-    def _measure(self, module: Any, given: Any, hidden: Any) -> None:
-        self.peak_bytes = max(self.peak_bytes, sum(state.bytes for state in self._states))
+    kept, rounding = in_order(plain, found), np.max(np.abs(plain - exact))
+    tied = np.abs(exact[:, :, None] - exact[:, None, :]) <= rounding
+    assert np.mean(tied) < 0.1, "little but a candidate and itself is tied"
+    assert np.mean((kept | tied).all((1, 2))) >= 0.99
+    assert np.mean(kept) >= 0.99
 
 
 @pytest.mark.parametrize("depth", [10, 20])
