@@ -114,7 +114,7 @@ async def test_open_reads_a_folder_in_the_precision_asked_for(tmp_path: Path) ->
     np.testing.assert_allclose(await answers(exact, sequence), own, atol=1e-4)
     off = np.abs(await answers(rough, sequence) - own.numpy()).max()
     assert 1e-4 < off < 0.05
-    assert exact.bytes_a_token == 2 * rough.bytes_a_token == 3 * 2 * 2 * 16 * 4
+    assert exact.bytes_a_token == 2 * rough.bytes_a_token == torch_pass.GROWING * 3 * 2 * 2 * 16 * 4
 
 
 def test_a_checkpoint_without_its_head_is_refused(tmp_path: Path) -> None:

@@ -234,6 +234,42 @@ async def test_out_of_memory_in_the_smallest_pass_is_a_failure() -> None:
     await reader.aclose()
 
 
+async def test_keys_and_values_out_of_memory_make_the_cache_smaller() -> None:
+    model = PathTrees()
+    model.room = 3000
+    reader = TreeReader(model, tokens_a_pass=256, cache_tokens=10**6)
+    await searches(reader, 30, 2)
+    await reader.aclose()
+    counts = reader.counts
+    assert counts.lowered > 0
+    assert counts.halved == 0, "the passes were not what was too large"
+    assert counts.computed == model.computed
+
+
+async def test_many_branches_of_one_problem_stay_within_the_memory() -> None:
+    model = PathTrees()
+    model.room = 3000
+    reader = TreeReader(model, tokens_a_pass=256, cache_tokens=10**6)
+    problem, sequences = Problem.ask("x"), next(beam_rounds(1, 1, n=256))
+    assert distinct_tokens(sequences) > 1.5 * model.room
+    check(sequences, await reader.read(problem, sequences))
+    await reader.aclose()
+    assert reader.counts.lowered == 1
+
+
+async def test_what_others_held_is_freed_before_the_smallest_pass_fails() -> None:
+    model = PathTrees()
+    model.room = 100
+    reader = TreeReader(model, tokens_a_pass=tree_passes.SMALLEST_PASS, cache_tokens=10**6)
+    problems = [Problem.ask(str(number)) for number in range(4)]
+    for number, problem in enumerate(problems):
+        check([[number] * 90], await reader.read(problem, [[number] * 90]))
+    with pytest.raises(VerifierError, match="MemoryError: the keys and values are too many"):
+        await reader.read(problems[0], [[9] * 101])
+    check([[9] * 99], await reader.read(problems[1], [[9] * 99]))
+    await reader.aclose()
+
+
 async def test_outputs_that_are_not_one_row_a_token_are_a_failure() -> None:
     class Short(PathTrees):
         def extend(self, trees: Sequence[tuple[Slots, Growth]]) -> list[Outputs]:

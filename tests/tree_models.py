@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ PRIME = 16_777_213
 """Below 2**24, so that float32 holds every remainder exactly."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Slots:
     """What a slot's keys and values are here: its token and position."""
 
@@ -36,16 +37,24 @@ class PathTrees:
         """Raised by the next passes, one each."""
         self.most = 10**9
         """Tokens; a larger pass is out of memory."""
+        self.room = 10**9
+        """Tokens that may have keys and values at once, over all trees."""
+        self._states: weakref.WeakSet[Slots] = weakref.WeakSet()
 
     def new_state(self) -> Slots:
-        return Slots()
+        state = Slots()
+        self._states.add(state)
+        return state
 
     def extend(self, trees: Sequence[tuple[Slots, Growth]]) -> list[Outputs]:
         self.passes.append([growth for _, growth in trees])
         if self.fails:
             raise self.fails.pop(0)
-        if sum(len(growth.token_ids) for _, growth in trees) > self.most:
+        new = sum(len(growth.token_ids) for _, growth in trees)
+        if new > self.most:
             raise MemoryError("a pass is too large")
+        if sum(len(state.token_ids) for state in self._states) + new > self.room:
+            raise MemoryError("the keys and values are too many")
         return [_extend(slots, growth) for slots, growth in trees]
 
     @property

@@ -82,7 +82,7 @@ class TreeModel(Protocol[State]):
     """A model that extends prefix trees; it is called from one thread at a time."""
 
     bytes_a_token: int
-    """What a slot's keys and values take."""
+    """What a slot's keys and values take, room to grow included."""
     longest: int
     """The most tokens on one path."""
 

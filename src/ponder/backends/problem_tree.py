@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic
@@ -96,6 +97,13 @@ class Reading(Generic[State]):
     def end(self) -> int:
         """How many slots the tree must have computed; a path's last slot is its highest."""
         return self._path[-1] + 1
+
+    @property
+    def computed(self) -> int:
+        """How many of its tokens have keys and values."""
+        if not self.admitted:
+            return 0
+        return bisect_left(self._path, self.tree.held.computed)
 
     def admit(self) -> None:
         """Take slots."""

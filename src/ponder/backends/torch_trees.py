@@ -12,7 +12,7 @@ import numpy as np
 from ponder.backends import torch_attention
 from ponder.backends.prefix_tree import Growth, Outputs, PrefixTree
 from ponder.backends.torch_loading import load, refuse_unhonoured
-from ponder.backends.torch_pass import TreePass, TreeState
+from ponder.backends.torch_pass import GROWING, TreePass, TreeState
 from ponder.backends.torch_readouts import Readout, build, layers_read
 from ponder.errors import VerifierError
 
@@ -57,7 +57,8 @@ class TorchTrees:
         embeddings = model.get_input_embeddings()
         self._device, self._vocabulary = embeddings.weight.device, embeddings.num_embeddings
         self.longest: int = config.max_position_embeddings
-        self.bytes_a_token = self._check()
+        self.bytes_a_token = int(GROWING * self._check())
+        """With room to grow."""
 
     @classmethod
     def open(

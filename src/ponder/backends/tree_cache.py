@@ -65,6 +65,13 @@ class TreeCache(Generic[State]):
         self._held += len(tree.held) - held
         return True
 
+    def lower(self, limit: int) -> bool:
+        """Hold at most `limit` tokens from now on; False if they are not fewer than before."""
+        if not 0 < limit < self._limit:
+            return False
+        self._limit = limit
+        return True
+
     def clear(self) -> None:
         """Drop all trees."""
         for tree in list(self._trees.values()):

@@ -16,6 +16,8 @@ MASK_CELLS = 1 << 27
 smaller bites."""
 SMALLEST_PASS = 16
 """Tokens; a pass that is out of memory is not cut further."""
+HELD_AGAIN = 0.8
+"""Of the tokens that were too many, the share that the cache may hold from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class ReadCounts:
     """Trees that left the cache while their problem was alive."""
     halved: int = 0
     """How often a pass was out of memory, and passes became half as large."""
+    lowered: int = 0
+    """How often the cache was out of memory, and may hold less from then on."""
 
     @property
     def ratio(self) -> float:
@@ -51,6 +55,22 @@ class Pass(NamedTuple, Generic[State]):
     """Those that get tokens from it."""
 
 
+class Load(NamedTuple):
+    """What a pass puts into memory, in tokens with keys and values."""
+
+    new: int = 0
+    """The pass's own."""
+    needed: int = 0
+    """There before, on the path of the pass's oldest reading."""
+    others: int = 0
+    """There before, for anything else."""
+
+    @property
+    def all(self) -> int:
+        """Old and new ones together."""
+        return self.new + self.needed + self.others
+
+
 class TreePasses(Generic[State]):
     """Makes the passes in which the trees of all problems grow; used from one thread."""
 
@@ -60,8 +80,9 @@ class TreePasses(Generic[State]):
         self._model = model
         self._cache = cache
         self._tokens_a_pass = tokens_a_pass
-        self._computed = self._passes = self._peak = self._halved = 0
+        self._computed = self._passes = self._peak = self._halved = self._lowered = 0
         self._busy_seconds = 0.0
+        self._load = Load()
 
     @property
     def counts(self) -> ReadCounts:
@@ -74,6 +95,7 @@ class TreePasses(Generic[State]):
             busy_seconds=self._busy_seconds,
             dropped=self._cache.dropped,
             halved=self._halved,
+            lowered=self._lowered,
         )
 
     def plan(self, waiting: Sequence[Reading[State]]) -> Pass[State]:
@@ -96,16 +118,29 @@ class TreePasses(Generic[State]):
                 tree.drop()
             raise
 
-    def halve(self) -> bool:
-        """Make passes half as large and empty the cache; False if they are as small as can be."""
-        if self._tokens_a_pass <= SMALLEST_PASS:
+    def relieve(self) -> bool:
+        """Empty the cache after a pass that was out of memory; False if nothing more can be done.
+
+        Where the cache held more for other readings than the pass asked for, it may hold less from
+        then on, else passes become half as large.
+        """
+        self._cache.clear()
+        load, smallest = self._load, self._tokens_a_pass <= SMALLEST_PASS
+        if load.others > (0 if smallest else load.new) and self._lower(load):
+            return True
+        if smallest:
             return False
         self._tokens_a_pass = max(self._tokens_a_pass // 2, SMALLEST_PASS)
         self._halved += 1
-        self._cache.clear()
         return True
 
+    def _lower(self, load: Load) -> bool:
+        lowered = self._cache.lower(int(HELD_AGAIN * load.all))
+        self._lowered += lowered
+        return lowered
+
     def _extend(self, planned: Pass[State]) -> None:
+        self._load = self._load_of(planned)
         asked: list[tuple[State, Growth]] = []
         for tree, end in planned.ends.items():
             if tree.state is None:
@@ -119,6 +154,11 @@ class TreePasses(Generic[State]):
             self._busy_seconds += time.perf_counter() - started
         for tree, (_, growth), rows in zip(planned.ends, asked, outputs, strict=True):
             tree.keep(growth, rows)
+
+    def _load_of(self, planned: Pass[State]) -> Load:
+        new = sum(end - tree.held.computed for tree, end in planned.ends.items())
+        needed = sum(reading.computed for reading in planned.readings[:1])
+        return Load(new, needed, self._cache.computed - needed)
 
     def _count(self, asked: Sequence[tuple[State, Growth]]) -> None:
         self._peak = max(self._peak, self._cache.computed)

@@ -39,7 +39,8 @@ class TreeReader:
 
     A problem's tree of prefixes stays in the cache until the problem object is gone; over
     `cache_tokens`, the least recently used trees leave it and are computed again when needed.
-    `tokens_a_pass` bounds what one call of the model computes.
+    `tokens_a_pass` bounds what one call of the model computes. A model that is out of memory gets
+    less of either; a call fails only if what it needs does not fit in alone, in the smallest pass.
     """
 
     def __init__(self, model: TreeModel[Any], *, tokens_a_pass: int, cache_tokens: int) -> None:
@@ -159,7 +160,7 @@ class TreeReader:
                 _fail(call, failure)
 
     def _compute(self, planned: Pass[Any]) -> str | None:
-        """Why the pass failed, in one line; None also where it is to be tried in smaller ones."""
+        """Why the pass failed, in one line; None also where it is tried with less in memory."""
         try:
             self._passes.compute(planned)
         except MemoryError as error:
@@ -169,7 +170,7 @@ class TreeReader:
         else:
             return None
         # Only here, where the error's frames no longer hold on to the memory.
-        return None if self._passes.halve() else failure
+        return None if self._passes.relieve() else failure
 
 
 def _outputs(reading: Reading[Any]) -> Outputs:
