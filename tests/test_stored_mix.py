@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ponder.errors import StoreError, UsageError
-from ponder.evals.rescore import rescore
+from ponder.evals.rescore import billed, rescore
 from ponder.evals.score_many import Scorer
 from ponder.evals.stored_mix import Part, mix_stored, sharpened
 from ponder.runner import Job, run
@@ -27,6 +27,7 @@ from tests.resumed_run import examples
 from tests.test_cli import failing, ponder
 from tests.test_rescore import KNOWING, POOL, pool_run, reopened
 
+TELLING = ScriptedVerifier(lambda _, texts: [0.5] * len(texts), name="telling", tokens=2)
 WHOLE = ScriptedVerifier(lambda _, texts: [len(texts)], scores="solution", low=0, high=8, name="w")
 
 
@@ -102,6 +103,27 @@ async def test_a_part_may_count_with_one_number(tmp_path: Path) -> None:
         assert mix_stored(store, [Part("a", 1, "mean")], "m").failed == 0
         (trace, *_) = store.scored_traces()
         assert [c.scores["m"] for c in trace.candidates] == [(0.5,), (0.0,), (0.5,), (0.0,)]
+
+
+@pytest.mark.parametrize(
+    ("separators", "parts", "tokens"),
+    [
+        (("\n\n", "\n\n"), [Part("a", 1), Part("b", 1, "mean")], 4 * (2 + 3)),
+        (("\n\n", " "), [Part("a", 1), Part("b", 1, "mean")], None),
+        (("\n\n", " "), [Part("a", 1, "last"), Part("b", 1, "mean")], None),
+        ((" ", "\n\n"), [Part("a", 1, "mean")], None),
+    ],
+)
+async def test_tokens_of_other_steps_are_not_told(
+    tmp_path: Path, separators: tuple[str, str], parts: list[Part], tokens: int | None
+) -> None:
+    folder = await pool_run(tmp_path)
+    with reopened(folder) as store:
+        for name, verifier, separator in zip("ab", (TELLING, KNOWING), separators, strict=True):
+            await rescore(store, Scorer(verifier), name, separator=separator)
+        assert mix_stored(store, parts, "m").failed == 0
+        costs = [trace.spent.verifier for trace in billed(store, store.traces(), "m")]
+    assert costs == [tokens] * len(POOL)
 
 
 async def test_a_temperature_sharpens_within_a_problem(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class StoredScores:
     info: VerifierInfo
     added: ScoreSet | None
     """None: the candidates came with them."""
+    separator: str
+    """Ends a step of theirs."""
 
     @property
     def mixed_info(self) -> VerifierInfo:
@@ -56,13 +58,18 @@ class StoredScores:
             return self.info
         return self.info._replace(scores="solution", identity=f"{self.info.identity}:{how}")
 
-    def of(self, trace: Trace, candidate: Candidate) -> StepScores | ScoreFailure:
-        """One candidate's; a failure if there are none."""
+    def of(self, trace: Trace, candidate: Candidate, separator: str) -> StepScores | ScoreFailure:
+        """One candidate's; a failure if there are none.
+
+        Tokens of other steps than those that `separator` ends are not told.
+        """
         found = self._kept(trace, candidate)
-        how = self.part.aggregation
-        if isinstance(found, ScoreFailure) or how is None:
+        if isinstance(found, ScoreFailure):
             return found
-        return StepScores((aggregate(found.scores, how),), found.tokens)
+        how = self.part.aggregation
+        scores = found.scores if how is None else (aggregate(found.scores, how),)
+        told = separator == self.separator or not found.tokens
+        return StepScores(scores, found.tokens if told else None)
 
     def _kept(self, trace: Trace, candidate: Candidate) -> StepScores | ScoreFailure:
         if self.added is None:
@@ -98,7 +105,7 @@ def mix_stored(
     found: dict[tuple[str, NodePath], AddedScores] = {}
     for trace in store.traces():
         check_unused(name, trace)
-        answers = [_mix(trace, candidate, kept) for candidate in trace.candidates]
+        answers = [_mix(trace, candidate, kept, separator) for candidate in trace.candidates]
         for candidate, answer in zip(
             trace.candidates, sharpened(answers, temperature), strict=True
         ):
@@ -132,9 +139,9 @@ def sharpened(
 
 
 def _mix(
-    trace: Trace, candidate: Candidate, kept: Sequence[StoredScores]
+    trace: Trace, candidate: Candidate, kept: Sequence[StoredScores], separator: str
 ) -> StepScores | ScoreFailure:
-    told = [(own.mixed_info, own.part.weight, own.of(trace, candidate)) for own in kept]
+    told = [(own.mixed_info, own.part.weight, own.of(trace, candidate, separator)) for own in kept]
     steps = (
         len(answer.scores)
         for info, _, answer in told
@@ -155,24 +162,19 @@ def _distinct(parts: Sequence[Part], name: str) -> Sequence[Part]:
 
 def _separator(store: RunReader, kept: Sequence[StoredScores]) -> str:
     """What ended a step in the parts that score steps. Raises StoreError where they differ."""
-    sets, own = store.score_sets(), run_separator(store)
-    found = {
-        one.part.name: own if one.added is None else str(sets[one.part.name]["separator"])
-        for one in kept
-        if one.mixed_info.scores == "steps"
-    }
+    found = {one.part.name: one.separator for one in kept if one.mixed_info.scores == "steps"}
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name} by {separator!r}" for name, separator in found.items())
         raise StoreError(f"{store.folder}: scores of different steps cannot be mixed: {told}")
-    return next(iter(found.values()), own)
+    return next(iter(found.values()), run_separator(store))
 
 
 def _stored(store: RunReader, part: Part) -> StoredScores:
     settings = store.score_sets().get(part.name)
     if settings is None:
-        return StoredScores(part, _own_info(store, part.name), None)
-    told = cast("dict[str, object]", settings["verifier"])
-    return StoredScores(part, VerifierInfo(**told), store.added_scores(part.name))  # type: ignore[arg-type]
+        return StoredScores(part, _own_info(store, part.name), None, run_separator(store))
+    info = VerifierInfo(**cast("dict[str, object]", settings["verifier"]))  # type: ignore[arg-type]
+    return StoredScores(part, info, store.added_scores(part.name), str(settings["separator"]))
 
 
 def _own_info(store: RunReader, name: str) -> VerifierInfo:
