@@ -38,7 +38,7 @@ from ponder.verifiers.base import Verifier
 from ponder.verifiers.confidence import ConfidenceVerifier
 from ponder.verifiers.random import RandomVerifier
 from ponder.verifiers.scripted import ScriptedVerifier
-from tests.test_rescore import ponder, pool_run, reopened
+from tests.test_rescore import UNASKED, Asking, ponder, pool_run, reopened
 
 Problems = list[dict[str, object]]
 
@@ -412,6 +412,24 @@ async def test_candidates_that_fail_are_counted_and_all_of_them_are_an_error(
         await judged(ConfidenceVerifier(), Targets(pools=(folder,)))
     with pytest.raises(VerifierError, match="no solution could be scored: step 1 came"):
         await judged(ConfidenceVerifier(), Targets(bench("gsm8k", 3)))
+
+
+async def test_candidates_without_questions_are_refused_before_anything_is_scored(
+    tmp_path: Path,
+) -> None:
+    asked: list[Problem] = []
+
+    def told(problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...]:
+        asked.append(problem)
+        return (0.5,) * len(texts)
+
+    folder = await pool_run(tmp_path, UNASKED)
+    for pool, says in ((folder, "import it again with"), (tmp_path / "pool.jsonl", "import it w")):
+        targets = Targets(bench("gsm8k", 3), pools=(pool,))
+        with pytest.raises(UsageError, match=f"{pool} holds no questions: {says}"):
+            await judged(Asking(told), targets)
+        assert asked == []
+    assert (await judged(CONSTANT, targets))["selection"].keys() == {str(pool)}
 
 
 # Files and the command

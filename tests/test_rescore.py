@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from rich.console import Console
@@ -24,6 +25,7 @@ from ponder.errors import StoreError, UsageError, VerifierError
 from ponder.evals.pool_runs import keep_pool
 from ponder.evals.rescore import rescore
 from ponder.evals.score_many import Answered, Asked, Batch, Scorer
+from ponder.evals.stored_mix import Part, mix_stored
 from ponder.evals.throughput import throughput
 from ponder.report.counting import CountingProgress
 from ponder.report.views import load_run
@@ -36,10 +38,16 @@ from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.strategies.self_refine import SelfRefine
 from ponder.types import Prefix, Problem, Sampling, ScoreFailure, Step, StepScores
-from ponder.verifiers.base import Verifier, VerifierInfo
+from ponder.verifiers.arithmetic import ArithmeticVerifier
+from ponder.verifiers.base import Verifier, VerifierInfo, reads_question
 from ponder.verifiers.confidence import ConfidenceVerifier
+from ponder.verifiers.judge import JudgeVerifier
+from ponder.verifiers.mix import MixVerifier
 from ponder.verifiers.random import RandomVerifier
+from ponder.verifiers.remote_reward import RewardServer
+from ponder.verifiers.reward_model import RewardModel
 from ponder.verifiers.scripted import ScriptedVerifier
+from ponder.verifiers.value_head import ValueHeadVerifier
 from tests.playing import PlainAnswers, World
 from tests.resumed_run import examples
 
@@ -67,6 +75,16 @@ def ponder(*words: object) -> int:
 
 def says_four(problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...]:
     return tuple(float("4" in text) for text in texts)
+
+
+UNASKED = [{key: value for key, value in row.items() if key != "problem"} for row in POOL]
+"""The same candidates, without the questions."""
+
+
+class Asking(ScriptedVerifier):
+    """Scores that depend on the question."""
+
+    reads_question: ClassVar[bool] = True
 
 
 KNOWING = ScriptedVerifier(says_four, name="knowing", tokens=3)
@@ -439,6 +457,35 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ponder("export", "pool", folder, "-o", exported) == 0
     row = json.loads(exported.read_text().splitlines()[0])
     assert [c["scores"]["four"] for c in row["candidates"]] == [1, 0, 1, 0]
+
+
+async def test_no_verifier_reads_questions_that_are_not_there(tmp_path: Path) -> None:
+    folder = await pool_run(tmp_path, UNASKED)
+    asking = Asking(says_four, name="asking")
+    with reopened(folder) as store:
+        for verifier in (asking, MixVerifier([(KNOWING, 1), (asking, 1)])):
+            with pytest.raises(UsageError, match=r"run holds no questions: import it again with "):
+                await rescore(store, Scorer(verifier), "asked")
+        assert store.score_sets() == {}
+        for coded in (KNOWING, ArithmeticVerifier(), RandomVerifier()):
+            assert (await rescore(store, Scorer(coded), coded.info.name)).failed == 0
+        assert mix_stored(store, [Part("knowing", 1), Part("random", 1)], "m").failed == 0
+    (tmp_path / "half").mkdir()
+    half = await pool_run(tmp_path / "half", [*UNASKED[:2], *POOL[2:]])
+    says = r"run holds 2 problems without a question: import it again with `--dataset`"
+    with reopened(half) as store, pytest.raises(UsageError, match=says):
+        await rescore(store, Scorer(asking), "asked")
+
+
+def test_who_reads_the_question() -> None:
+    judge = JudgeVerifier("http://127.0.0.1:9", "m")
+    readers: list[Verifier] = [judge, MixVerifier([(RandomVerifier(), 1), (judge, 1)])]
+    readers += [ArithmeticVerifier(sources=True), ValueHeadVerifier()]
+    others: list[Verifier] = [ArithmeticVerifier(), ConfidenceVerifier(), RandomVerifier(), KNOWING]
+    assert all(reads_question(verifier) for verifier in readers)
+    assert not any(reads_question(verifier) for verifier in others)
+    assert RewardModel.reads_question
+    assert RewardServer.reads_question
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from ponder.verifiers.head_file import ValueHead
 from ponder.verifiers.reading import step_texts
 from ponder.verifiers.state_reader import SolutionStates
 from tests.playing import drawn
+from tests.test_rescore import UNASKED, pool_run
 
 WIDTH = 12
 PROBLEMS = 60
@@ -503,6 +504,17 @@ def test_a_run_without_grades_names_the_mend(
         line = capsys.readouterr().err
         assert f"grade it first: ponder grade {bare}" in line
         assert len(line.strip().splitlines()) == 1
+
+
+def test_nothing_is_learnt_from_candidates_without_questions(
+    sampled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = asyncio.run(pool_run(tmp_path, UNASKED))
+    capsys.readouterr()
+    for words in ([bare], [sampled / "plays", "--held-out", bare]):
+        assert ponder("train-verifier", *words, "-o", tmp_path / "x") == 2
+        line = capsys.readouterr().err
+        assert f"{bare} holds no questions: import it again with `--dataset`" in line
 
 
 def test_the_model_that_is_read_is_the_runs_own_where_it_runs_here(sampled: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, cast
@@ -20,6 +20,7 @@ from ponder.store.reading import RunReader
 from ponder.store.score_sets import AddedScores, with_scores
 from ponder.store.study import plain
 from ponder.types import Candidate, NodePath, Problem, ScoreFailure
+from ponder.verifiers.base import Verifier
 
 Known = dict[tuple[str, NodePath], AddedScores]
 """A `ScoreSet` that grows."""
@@ -36,24 +37,40 @@ class PoolOptions(NamedTuple):
     """Only the first so many problems."""
 
 
+@asynccontextmanager
+async def opened_pools(
+    pools: Sequence[Path], verifier: Verifier, options: PoolOptions
+) -> AsyncIterator[dict[Path, StoredCandidates]]:
+    """Graded runs and files of candidates, to be read by the verifier.
+
+    Raises UsageError for one without the questions that the verifier reads.
+    """
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for pool in pools:
+            run = await stack.enter_async_context(_opened(pool))
+            opened[pool] = await asyncio.to_thread(
+                StoredCandidates.of, run, options.separator, options.limit
+            )
+            await asyncio.to_thread(opened[pool].check_questions, verifier, pool)
+        yield opened
+
+
 async def judge_candidates(
-    scorer: Scorer, pool: Path, options: PoolOptions
+    scorer: Scorer, pool: Path, stored: StoredCandidates, aggregation: Aggregation | None
 ) -> tuple[Measured, int, Pace]:
-    """A graded run, or a file of candidates, ranked by the verifier; with the number of failures.
+    """A pool's candidates ranked by the verifier, with the number of failures.
 
     Scores that `ponder score` kept of the very same verifier are read, not made again; the run is
     left as it is. Raises VerifierError if no candidate could be scored.
     """
-    async with _opened(pool) as run:
-        stored = await asyncio.to_thread(StoredCandidates.of, run, options.separator, options.limit)
-        known, pace = await _candidate_scores(scorer, stored)
-        failures = [s.scores.reason for s in known.values() if isinstance(s.scores, ScoreFailure)]
-        if known and len(failures) == len(known):
-            raise VerifierError(f"no candidate of {pool} could be scored: {failures[0]}")
-        measured = await asyncio.to_thread(
-            _measured, stored, scorer.verifier.info.name, known, options.aggregation
-        )
-        return measured, len(failures), pace
+    known, pace = await _candidate_scores(scorer, stored)
+    failures = [s.scores.reason for s in known.values() if isinstance(s.scores, ScoreFailure)]
+    if known and len(failures) == len(known):
+        raise VerifierError(f"no candidate of {pool} could be scored: {failures[0]}")
+    name = scorer.verifier.info.name
+    measured = await asyncio.to_thread(_measured, stored, name, known, aggregation)
+    return measured, len(failures), pace
 
 
 @asynccontextmanager

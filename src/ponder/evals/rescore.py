@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from ponder.errors import StoreError, UsageError
 from ponder.evals.pools import SCORE, STEP_SCORES
 from ponder.evals.score_many import Answered, Asked, Batch, Pace, Scorer
-from ponder.evals.stored_steps import candidate_prefixes, run_separator
+from ponder.evals.stored_steps import candidate_prefixes, check_questions, run_separator
 from ponder.session.billing import VerifierBill
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.store.score_sets import AddedScores, ScoreSet, fingerprint
 from ponder.trace import Trace
 from ponder.types import Candidate, NodePath, Problem, ScoreFailure
-from ponder.verifiers.base import VerifierInfo
+from ponder.verifiers.base import Verifier, VerifierInfo, reads_question
 
 
 class Rescored(NamedTuple):
@@ -65,6 +66,16 @@ class StoredCandidates:
         """The problems' traces, one in memory at a time."""
         return islice(self.run.traces(), self.limit)
 
+    def check_questions(self, verifier: Verifier, source: Path | None = None) -> None:
+        """Raise UsageError where the verifier reads questions and the run, or `source`, has none.
+
+        A pool may be imported by its problems' ids alone.
+        """
+        if reads_question(verifier):
+            finished = self.run.finished()
+            known = (e.problem for e in self.run.examples() if e.problem.id in finished)
+            check_questions(source or self.run.folder, islice(known, self.limit))
+
     def batches(self, known: ScoreSet) -> Iterator[Batch[Candidate]]:
         """A batch a problem: the candidates that `known` has no score of.
 
@@ -90,9 +101,11 @@ async def rescore(
     Each problem's scores are kept as they come, so that the same call goes on after an
     interruption; candidates that failed are tried again. Traces stay as they are. Raises
     StoreError if the set was scored by another verifier or with other steps, UsageError for a
-    name that the candidates' own scores have.
+    name that the candidates' own scores have, and where the verifier reads questions and the run
+    has none.
     """
     stored = StoredCandidates.of(store, separator)
+    await asyncio.to_thread(stored.check_questions, scorer.verifier)
     known = await asyncio.to_thread(store.added_scores, name)
     total, left = await asyncio.to_thread(_survey, stored, known, name)
     store.open_scores(name, stored.settings(scorer.verifier.info))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
+from ponder.errors import UsageError
 from ponder.search.steps import DEFAULT_SEPARATOR, split
 from ponder.session.calls import unpack_completion
 from ponder.store.reading import RunReader
@@ -19,6 +21,15 @@ def run_separator(run: RunReader) -> str:
     """What ended a step in the run; a blank line where it does not say."""
     study = cast("Mapping[str, Mapping[str, object]]", run.recipe()["study"])
     return str(study.get("sampling", {}).get("separator", DEFAULT_SEPARATOR))
+
+
+def check_questions(source: Path, problems: Iterable[Problem]) -> None:
+    """Raise UsageError where candidates came without the questions that they answer."""
+    missing = [not problem.question.strip() for problem in problems]
+    if any(missing):
+        told = "no questions" if all(missing) else f"{sum(missing)} problems without a question"
+        again = "again " if source.is_dir() else ""
+        raise UsageError(f"{source} holds {told}: import it {again}with `--dataset`")
 
 
 def candidate_prefixes(

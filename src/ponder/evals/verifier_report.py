@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypedDict
 
 from ponder.errors import UsageError
 from ponder.evals.judging import judge_solutions, judge_steps
-from ponder.evals.pool_judging import PoolOptions, judge_candidates
+from ponder.evals.pool_judging import PoolOptions, judge_candidates, opened_pools
 from ponder.evals.process_bench import TUNED_ON, BenchResult, Judged, bench_result, best_threshold
+from ponder.evals.rescore import StoredCandidates
 from ponder.evals.score_many import Pace, Scorer
 from ponder.evals.step_accuracy import StepResult, step_result
 from ponder.evals.throughput import Throughput, throughput
 from ponder.evals.verifier_selection import SelectionResult, selection_result
 from ponder.evals.verifier_targets import Targets
+from ponder.search.selection import Aggregation
 from ponder.verifiers.base import VerifierInfo
 
 
@@ -47,9 +50,21 @@ async def judge(
 
     The threshold is the given one, else that of the greatest F1 on ProcessBench's gsm8k, else,
     for rated steps alone, the middle of the range. Raises UsageError, before anything is scored,
-    for ProcessBench with neither; VerifierError for a target of which nothing could be scored.
+    for ProcessBench with neither, and for candidates without the questions that the verifier
+    reads; VerifierError for a target of which nothing could be scored.
     """
     check_threshold(scorer.verifier.info, targets, threshold)
+    async with opened_pools(targets.pools, scorer.verifier, options) as pools:
+        return await _judged(scorer, targets, pools, threshold, options.aggregation)
+
+
+async def _judged(
+    scorer: Scorer,
+    targets: Targets,
+    pools: Mapping[Path, StoredCandidates],
+    threshold: float | None,
+    aggregation: Aggregation | None,
+) -> VerifierReport:
     pace = Pace()
     bench: BenchResult | None = None
     steps: StepResult | None = None
@@ -69,8 +84,8 @@ async def judge(
         scored, own = await judge_steps(scorer, rated)
         pace = pace.after(own)
         steps = step_result(scored, used["value"], len(targets.steps) - len(rated))
-    for pool in targets.pools:
-        measured, failed, own = await judge_candidates(scorer, pool, options)
+    for pool, stored in pools.items():
+        measured, failed, own = await judge_candidates(scorer, pool, stored, aggregation)
         pace = pace.after(own)
         selection[str(pool)] = selection_result(measured, failed)
     return {

@@ -10,7 +10,7 @@ from typing import cast
 
 from ponder.errors import UsageError
 from ponder.evals.outcomes import outcome_of, which_grades
-from ponder.evals.stored_steps import candidate_prefixes, run_separator
+from ponder.evals.stored_steps import candidate_prefixes, check_questions, run_separator
 from ponder.store.reading import Grader, Grades, RunReader
 from ponder.trace import Trace
 from ponder.training.step_tree import StepTree, step_tree
@@ -68,13 +68,14 @@ def read_graded(folder: Path, limit: int | None = None) -> GradedRun:
     """The finished problems of the run in `folder` that have a reference, the first `limit`.
 
     Imported grades are used where every candidate has one, else ours. Raises UsageError for a run
-    without grades, StoreError for a folder that holds no run.
+    without grades or questions, StoreError for a folder that holds no run.
     """
     with RunReader(folder) as run:
         graded = (example for example in run.examples() if example.reference is not None)
         examples = {example.problem.id: example for example in graded}
         known = (trace for trace in run.traces() if trace.problem_id in examples)
         traces = list(islice(known, limit))
+        check_questions(folder, (examples[trace.problem_id].problem for trace in traces))
         imported = run.grades("imported")
         outcomes = [outcome_of(trace, examples[trace.problem_id]) for trace in traces]
         grader = which_grades(outcomes, imported)

@@ -65,6 +65,11 @@ class ArithmeticVerifier:
         identity = f"arithmetic-{_VERSION}({knobs})"
         return VerifierInfo(self.name, identity, "steps", 0.0, 1.0, "correctness")
 
+    @property
+    def reads_question(self) -> bool:
+        """Only an account of numbers begins with the question's."""
+        return self.sources
+
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
     ) -> list[StepScores | ScoreFailure]:

@@ -46,3 +46,8 @@ class Verifier(Protocol):
     async def aclose(self) -> None:
         """Free what it holds; a second call does nothing."""
         ...
+
+
+def reads_question(verifier: Verifier) -> bool:
+    """Whether scores depend on the question: an attribute `reads_question`, else they do not."""
+    return bool(getattr(verifier, "reads_question", False))

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import fsum
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from ponder.errors import PonderError, UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores, Usage
@@ -60,6 +60,7 @@ class JudgeVerifier:
     request fails. Equal texts get equal seeds.
     """
 
+    reads_question: ClassVar[bool] = True
     base_url: str
     model: str
     style: Style = "verdict"

@@ -10,7 +10,7 @@ from math import fsum, inf
 
 from ponder.errors import EngineError, UsageError, VerifierError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
-from ponder.verifiers.base import Verifier, VerifierInfo
+from ponder.verifiers.base import Verifier, VerifierInfo, reads_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class MixVerifier:
     def info(self) -> VerifierInfo:
         """A score in [0, 1]; the identity names all parts and weights."""
         return info_of_mix([(part.info, weight) for part, weight in self.parts], self.name)
+
+    @property
+    def reads_question(self) -> bool:
+        """Any part does."""
+        return any(reads_question(part) for part, _ in self.parts)
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from ponder.errors import MissingExtraError, PonderError, UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
@@ -42,6 +42,7 @@ class RewardServer:
     the only way that vLLM serves Qwen2.5-Math-PRM. Input is tokenised here and sent as ids.
     """
 
+    reads_question: ClassVar[bool] = True
     base_url: str
     """As for OpenAI's own clients; `/v1` is added to a bare host."""
     model: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from ponder.backends.checkpoint import fingerprint
 from ponder.backends.model_shape import ModelShape, shape_of
@@ -34,6 +34,7 @@ class RewardModel:
     code is never run.
     """
 
+    reads_question: ClassVar[bool] = True
     model: str
     """A folder, or a name on the hub."""
     family: str | Path | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
 
 from ponder.backends.model_shape import ModelShape, shape_of
 from ponder.backends.models import SMOLLM2
@@ -36,6 +37,7 @@ class ValueHeadVerifier:
     repeats the score before it.
     """
 
+    reads_question: ClassVar[bool] = True
     head: str | Path | None = None
     """The head's folder, or the name of one that comes with the package; None is "smollm2"."""
     model: str | Path | None = None
