@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from ponder.verifiers.judge_verdicts import (
 from ponder.verifiers.remote_wire import TokenProbability
 from tests.contracts.verifier_contract import CONTRACT, Check
 from tests.fake_judge import FakeJudge, serving
+from tests.test_rescore import POOL, ponder, pool_run
 
 YES, NO = "Fine.\n\nIs the solution correct? Yes", "Step 2 is off.\nIs the solution correct? No"
 PROBLEM = Problem.ask("What is {solution} + 2?")
@@ -100,12 +105,15 @@ async def test_what_is_sent() -> None:
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-async def test_a_critique_without_a_verdict_is_left_out_and_all_are_a_failure() -> None:
+async def test_a_critique_without_a_verdict_is_left_out_and_more_than_half_are_a_failure() -> None:
     async with opened(saying(YES, "Hm.", NO, "")) as judge:
         assert (await judged(judge, *STEPS)).scores == (0.5,)
         assert judge.counts.unparsable == 2
     async with opened(saying("No idea.")) as judge:
-        assert await reason(judge) == "none of 4 critiques holds a verdict"
+        assert (await reason(judge)).startswith("0 of 4 critiques hold a verdict, fewer than half:")
+    async with opened(saying("Hm.", "", "Hm.", YES)) as judge:
+        assert (await reason(judge)).startswith("1 of 4 critiques hold a verdict")
+        assert judge.counts.unparsable == 3
 
 
 @pytest.mark.parametrize(
@@ -138,10 +146,19 @@ async def test_the_forced_verdict_is_the_mean_probability_of_yes() -> None:
 
 async def test_a_forced_verdict_without_a_label_is_left_out() -> None:
     fake = saying(YES)
-    fake.forced = {"Yes": 0.9, "Maybe": 0.1}
+    fake.forced = {"Maybe": 0.8, "Perhaps": 0.1}
     async with opened(fake, style="forced") as judge:
-        assert "none of 4" in await reason(judge)
+        assert "0 of 4" in await reason(judge)
         assert judge.counts.unparsable == 4
+
+
+async def test_a_sure_forced_verdict_counts_though_its_other_label_is_not_told() -> None:
+    fake = saying(YES)
+    fake.forced = {"Yes": 0.95, " yes": 0.01, "Maybe": 0.002}
+    async with opened(fake, style="forced") as judge:
+        answer = await judged(judge, *STEPS)
+        assert judge.counts.unparsable == 0
+    assert answer.scores == pytest.approx((0.96 / 0.962,))
 
 
 async def test_the_critic_takes_the_majority_and_scores_steps() -> None:
@@ -286,5 +303,53 @@ def test_paragraphs_are_counted_from_zero() -> None:
 def test_yes_and_no_in_any_spelling_are_added_up() -> None:
     told = [TokenProbability(token=token, prob=0.2) for token in ("Yes", " yes", "YES\n", " No")]
     assert share_of_yes(told) == pytest.approx(0.75)
-    assert share_of_yes(told[:3]) is None
+    assert share_of_yes([TokenProbability(token="Maybe", prob=0.2)]) is None
     assert share_of_yes([]) is None
+
+
+def test_a_label_that_is_not_told_is_as_probable_as_it_can_be() -> None:
+    yes, no, other = (
+        TokenProbability(token=token, prob=prob)
+        for token, prob in (("yes", 0.9), ("no", 0.9), ("so", 0.03))
+    )
+    assert share_of_yes([yes, other]) == pytest.approx(0.9 / 0.93)
+    assert share_of_yes([no, other]) == pytest.approx(0.03 / 0.93)
+    assert share_of_yes([yes]) == pytest.approx(0.9), "no more than what is left of 1"
+
+
+@contextmanager
+def served(fake: FakeJudge) -> Iterator[FakeJudge]:
+    """The fake, listening in a thread of its own: the command has its own loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        opening = serving(fake)
+        yield asyncio.run_coroutine_threadsafe(opening.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(opening.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_critiques_without_a_verdict_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, asked = asyncio.run(pool_run(tmp_path, POOL[:1])), Counter[str]()
+
+    def critique(number: int, turn: str) -> str:
+        asked[turn] += 1
+        return YES if asked[turn] % 2 else "Hm."
+
+    with served(FakeJudge(critique)) as fake:
+        knobs = [f"base_url={fake.url}", "model=critic", "k=2"]
+        words = ["--verifier", "judge", *(word for k in knobs for word in ("--verifier-knob", k))]
+        assert ponder("eval-verifier", folder, *words) == 0
+        assert "3 of 6 critiques unparsable" in " ".join(capsys.readouterr().out.split())
+        assert ponder("score", folder, *words) == 0
+        line = f"{folder}: 4 candidates scored as judge, 3 of 6 critiques unparsable\n"
+        assert capsys.readouterr().out == line
+        assert ponder("score", folder, *words, "--name", "again", "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["critiques"], told["unparsable"]) == (6, 3)

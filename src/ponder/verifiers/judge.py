@@ -56,8 +56,8 @@ class JudgeVerifier:
     after it 0; an empty step is no paragraph and repeats the score before it.
 
     A critique without a readable verdict is left out, and so is one cut at `max_tokens` before its
-    verdict (`forced` asks it all the same); a prefix fails when none is left, or when a
-    request fails. Equal texts get equal seeds.
+    verdict (`forced` asks it all the same); a prefix fails when fewer than half are left, or when
+    a request fails. Equal texts get equal seeds.
     """
 
     reads_question: ClassVar[bool] = True
@@ -96,7 +96,7 @@ class JudgeVerifier:
     def info(self) -> VerifierInfo:
         """A score in [0, 1]; of a critic one a step, else one a prefix."""
         knobs = f"{self.model},{self.style},{self.k},{self.temperature},{self.max_tokens}"
-        identity = f"judge-1({knobs},{self._prompt.digest})"
+        identity = f"judge-2({knobs},{self._prompt.digest})"
         scores: Literal["steps", "solution"] = "steps" if self.style == "critic" else "solution"
         return VerifierInfo(self.name, identity, scores, 0.0, 1.0, "correctness")
 
@@ -126,8 +126,11 @@ class JudgeVerifier:
         except PonderError as failure:
             return ScoreFailure(str(failure))
         verdicts = [reading.verdict for reading in readings if reading.verdict is not None]
-        if not verdicts:
-            return ScoreFailure(f"none of {self.k} critiques holds a verdict")
+        if 2 * len(verdicts) < self.k:
+            return ScoreFailure(
+                f"{len(verdicts)} of {self.k} critiques hold a verdict, fewer than half: "
+                "raise `max_tokens`, or name another `prompt`"
+            )
         tokens = _total([reading.tokens for reading in readings])
         told = None if tokens is None else (*(0,) * len(texts), tokens)
         return StepScores(self._scores(verdicts, texts), told)

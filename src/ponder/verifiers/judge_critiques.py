@@ -36,7 +36,7 @@ class Sureness(NamedTuple):
     """The forced verdict of a critique."""
 
     yes: float | None
-    """P(yes) / (P(yes) + P(no)); None where one of them is not among the tokens told."""
+    """P(yes) / (P(yes) + P(no)); None where neither is among the tokens told."""
     usage: Usage
 
 
@@ -89,11 +89,19 @@ class Critic:
 
 
 def share_of_yes(told: Sequence[TokenProbability]) -> float | None:
-    """The part of all tokens that read as yes, in any case, in those that read as yes or no."""
-    sums = {"yes": 0.0, "no": 0.0}
-    for token in told:
-        word = token.token.strip().lower()
-        if word in sums and token.log is not None:
-            sums[word] += math.exp(token.log)
-    both = sums["yes"] > 0 and sums["no"] > 0
-    return sums["yes"] / (sums["yes"] + sums["no"]) if both else None
+    """The part of all tokens that read as yes, in any case, in those that read as yes or no.
+
+    Servers tell the most probable tokens alone. One of the two that is not among them counts as
+    much as it can: as the least probable token told, and at most what is left of 1.
+    """
+    shares = [
+        (token.token.strip().lower(), math.exp(token.log))
+        for token in told
+        if token.log is not None
+    ]
+    yes, no = (sum(share for word, share in shares if word == label) for label in ("yes", "no"))
+    if yes == no == 0:
+        return None
+    values = [share for _, share in shares]
+    bound = min(*values, max(1 - sum(values), 0.0))
+    return (yes or bound) / ((yes or bound) + (no or bound))
