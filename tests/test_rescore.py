@@ -27,6 +27,7 @@ from ponder.evals.rescore import rescore
 from ponder.evals.score_many import Answered, Asked, Batch, Scorer
 from ponder.evals.stored_mix import Part, mix_stored
 from ponder.evals.throughput import throughput
+from ponder.evals.verifier_counts import Counted
 from ponder.report.counting import CountingProgress
 from ponder.report.views import load_run
 from ponder.runner import Job, run
@@ -170,7 +171,7 @@ async def test_scores_survive_a_reopen_and_are_not_made_twice(tmp_path: Path) ->
         # three answers.
         assert (first.pace.solutions, first.pace.tokens) == (20, 5 * (0 + 3 + 3 * 3))
         assert first.pace.seconds > 0
-        assert first.pace.counted == (None, None, None)
+        assert first.pace.counted == Counted()
     with reopened(folder) as store:
         again = await rescore(store, Scorer(ScriptedVerifier(_raises, name="knowing")), "knowing")
         assert again[:5] == (20, 20, 0, 0, None)
@@ -359,7 +360,7 @@ async def test_what_a_verifier_counts_is_what_it_did_meanwhile() -> None:
     pace = await Scorer(verifier, at_once=3).score(map(batch, range(10)), done)
     assert sorted(seen) == [(str(i), i, 2) for i in range(10)]
     assert pace[:2] == (10, 10 * (4 + 2 + 2))
-    assert pace.counted == (110, 100, None)
+    assert pace.counted == (110, 100, None, None, None)
     told = throughput(pace)
     assert (told["computed_per_distinct"], told["floor_per_distinct"]) == (1.1, None)
     assert verifier.most == 3

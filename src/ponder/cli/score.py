@@ -19,6 +19,7 @@ from ponder.evals.study import reopened
 from ponder.evals.throughput import throughput
 from ponder.recipes.registry import verifier_of
 from ponder.report.counting import CountingProgress
+from ponder.report.wording import unparsable
 from ponder.verifiers.base import Verifier
 
 
@@ -102,7 +103,9 @@ async def _score(
 def _line(run: Path, name: str, found: Rescored) -> str:
     before = f", {found.kept} were there" if found.kept else ""
     failed = f", {found.failed} failed: {found.reason}" if found.failed else ""
-    return f"{run}: {found.added} candidates scored as {name}{before}{failed}"
+    counted = found.pace.counted
+    read = f", {told}" if (told := unparsable(counted.critiques, counted.unparsable)) else ""
+    return f"{run}: {found.added} candidates scored as {name}{before}{failed}{read}"
 
 
 def _check_scored(run: Path, found: Rescored) -> None:

@@ -24,11 +24,15 @@ class Throughput(TypedDict):
     """1 is every token computed once."""
     floor_per_distinct: float | None
     """The least that a server's cache allows."""
+    critiques: int | None
+    """A judge's; None: the verifier draws none."""
+    unparsable: int | None
+    """Critiques without a verdict: they were left out."""
 
 
 def throughput(pace: Pace) -> Throughput:
     """A pace, ready for JSON."""
-    computed, distinct, floor = pace.counted
+    computed, distinct, floor, critiques, unparsable = pace.counted
     return {
         "solutions": pace.solutions,
         "seconds": pace.seconds,
@@ -39,6 +43,8 @@ def throughput(pace: Pace) -> Throughput:
         "distinct": distinct,
         "computed_per_distinct": _ratio(computed, distinct),
         "floor_per_distinct": _ratio(floor, distinct),
+        "critiques": critiques,
+        "unparsable": unparsable,
     }
 
 

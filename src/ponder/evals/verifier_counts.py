@@ -1,4 +1,4 @@
-"""What a verifier tells of its own work: tokens computed over the tokens that there were."""
+"""What a verifier tells of its own work: tokens that it computed, critiques that it could read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ponder.verifiers.base import Verifier
 
 
 class Counted(NamedTuple):
-    """Tokens of a verifier's inputs; None is not told."""
+    """Tokens of a verifier's inputs, and a judge's critiques; None is not told."""
 
     computed: int | None = None
     """Positions that passed through the model, pads and repeats included."""
@@ -16,6 +16,10 @@ class Counted(NamedTuple):
     """Nodes of the prefix trees of the inputs, summed over problems."""
     floor: int | None = None
     """The least that a server's cache allows to compute."""
+    critiques: int | None = None
+    """A judge's."""
+    unparsable: int | None = None
+    """Critiques without a verdict: they were left out."""
 
     def since(self, before: Counted) -> Counted:
         """What came after `before`."""
@@ -26,7 +30,7 @@ class Counted(NamedTuple):
         return Counted(*(_plus(one, two) for one, two in zip(self, other, strict=True)))
 
 
-NOTHING = Counted(0, 0, 0)
+NOTHING = Counted(0, 0, 0, 0, 0)
 
 
 def counted(verifier: Verifier) -> Counted:

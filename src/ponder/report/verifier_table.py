@@ -17,7 +17,7 @@ from ponder.evals.verifier_selection import Fall, Paired, SelectionResult
 from ponder.report.escape import visible
 from ponder.report.table import headed
 from ponder.report.view import SELECTOR_LABELS
-from ponder.report.wording import count, interval, share, signed
+from ponder.report.wording import count, interval, share, signed, unparsable
 
 _VALUE = (
     "It estimates value (will the solution end right), not whether a step is correct: a wrong step "
@@ -132,7 +132,8 @@ def _pace_line(pace: Throughput) -> Text:
     twice, least = pace["computed_per_distinct"], pace["floor_per_distinct"]
     ratio = "" if twice is None else f", {twice:.3f} tokens computed a distinct one"
     ratio += "" if least is None else f" (at least {least:.3f} with the server's cache)"
+    read = f"; {told}" if (told := unparsable(pace["critiques"], pace["unparsable"])) else ""
     return Text(
         f"{pace['solutions']} solutions in {pace['seconds']:.1f} s: {count(rate)} a second, "
-        f"{count(tokens)} tokens a second{ratio}"
+        f"{count(tokens)} tokens a second{ratio}{read}"
     )

@@ -38,6 +38,11 @@ def count(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def unparsable(critiques: int | None, without: int | None) -> str:
+    """How many of a judge's critiques held no verdict; empty where none were drawn."""
+    return f"{without} of {critiques} critiques unparsable" if critiques else ""
+
+
 def ending(trace: Trace) -> str:
     """Why a search ended before it was complete; empty when it was."""
     words = {"settled": "its answer was settled early", "complete": ""}
