@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from ponder.backends.models import default_model
-from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
+from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores, Usage
 from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.remote_connection import RemoteConnection
-from ponder.verifiers.remote_counts import RemoteCounts
+from ponder.verifiers.remote_counts import Bill, RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
 from ponder.verifiers.remote_reward import RewardServer
-from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
+from ponder.verifiers.remote_scores import RemoteScores, Run
 from ponder.verifiers.reward_formats import Place, Reading
 from tests.byte_checkpoint import BAD, GOOD, checkpoint, ids_of
 from tests.llama_server import running
@@ -67,13 +67,14 @@ async def test_two_labels_are_as_in_the_whole_distribution(
     url: str, labels: tuple[str, str]
 ) -> None:
     ids = tokenized(url, f"{PROBLEM.question}\n{STEPS[0]}Is that right? Answer:")
+    bills: list[Usage] = []
     async with reader(url, *labels) as asked:
-        probability, usage = await asked.read(ids)
+        probability = await asked.read(ids, bills.append)
         truth = all_probabilities(url, ids)
         one, other = (truth[label.id] for label in asked.labels)
     assert probability == pytest.approx(1 / (1 + math.exp(other - one)), abs=1e-3)
-    assert usage.prompt == len(ids)
-    assert usage.cached is not None
+    assert {usage.prompt for usage in bills} == {len(ids)}
+    assert bills[-1].cached is not None
 
 
 async def test_a_reward_server_end_to_end(url: str, checkpoint: Path) -> None:
@@ -98,10 +99,10 @@ async def test_a_beam_search_computes_each_token_about_once(url: str) -> None:
     paths = [tokenized(url, PROBLEM.question + f" Way {beam}:") for beam in range(4)]
     async with reader(url, "+", "-") as asked:
 
-        async def ask(run: Run) -> RemoteAnswer:
-            probability, usage = await asked.read(run.token_ids)
-            return RemoteAnswer((probability,), usage)
+        async def ask(run: Run, bill: Bill) -> tuple[float, ...]:
+            return (await asked.read(run.token_ids, bill),)
 
+        await asked.read(paths[0][:1], list[Usage]().append)  # finds the server's way
         scores = RemoteScores(ask, together=False, counts=counts)
         for depth in range(4):
             for beam, path in enumerate(paths):

@@ -289,10 +289,12 @@ async def test_a_500_is_repeated_by_the_client_and_told_when_it_stays() -> None:
     async with serving(fake):
         connection = RemoteConnection(fake.url, backoff=Backoff(attempts=2, first=0.001))
         reader = LabelReader(connection, "prm", LABELS)
-        assert (await reader.read([1, 2, 3])).usage == Usage(3, 0, None)
+        bills: list[Usage] = []
+        await reader.read([1, 2, 3], bills.append)
         with pytest.raises(RequestError, match="status 500"):
-            await reader.read([1, 2, 4])
+            await reader.read([1, 2, 4], bills.append)
         await connection.aclose()
+    assert bills == [Usage(3, 0, None)]
     assert len(fake.requests) == 4
 
 
@@ -342,6 +344,41 @@ async def test_computed_is_the_floor_when_requests_come_one_by_one(checkpoint: P
         counts = verifier.counts
     assert counts.computed == counts.floor > counts.distinct
     assert counts.ratio == counts.least_ratio
+
+
+async def test_requests_that_fail_are_in_no_count(checkpoint: Path) -> None:
+    fake = FakeRewardServer(statuses=[200, 403])
+    async with opened(fake, checkpoint) as verifier:
+        await scored(verifier, grown("one"))
+        assert "status 403" in await reason(verifier, "two, which is longer")
+        counts = verifier.counts
+    assert counts.requests == 1
+    assert counts.prompt == counts.distinct == counts.floor == len(ids_of("one"))
+    assert counts.ratio == counts.least_ratio == 1
+
+
+async def test_answers_that_did_not_tell_the_labels_are_counted(checkpoint: Path) -> None:
+    fake = FakeRewardServer("llama")
+    async with opened(fake, checkpoint) as verifier:
+        await scored(verifier, grown("one"))
+        counts = verifier.counts
+        assert counts.requests == len(fake.requests) == 2
+        assert counts.prompt == 2 * counts.distinct == 2 * len(ids_of("one"))
+        assert counts.computed == counts.floor
+        fake.leaves_out = BAD
+        await reason(verifier, "two")
+        assert counts.requests == len(fake.requests)
+        assert counts.prompt == sum(map(len, fake.prompts))
+
+
+@pytest.mark.parametrize("short", [False, True])
+async def test_pooled_answers_are_counted_where_they_cannot_be_read(
+    checkpoint: Path, short: bool
+) -> None:
+    async with opened(FakeRewardServer(short=short), checkpoint, "pooling") as verifier:
+        await verifier.score(PROBLEM, [grown("one")])
+        counts = verifier.counts
+    assert (counts.requests, counts.prompt) == (1, len(ids_of("one")))
 
 
 async def test_concurrency_is_bounded(checkpoint: Path) -> None:
@@ -459,7 +496,7 @@ def test_distinct_tokens_are_the_nodes_of_the_prefix_tree(sent: list[list[int]])
     for token_ids in sent:
         floor += max(tree.new(token_ids), 1)
         tree.add(token_ids)
-        counts.send(PROBLEM, token_ids)
+        counts.answered(PROBLEM, token_ids, Usage())
     assert counts.distinct == len(tree)
     assert counts.floor == floor
 

@@ -19,13 +19,13 @@ from ponder.engines.openai.abilities import Abilities
 from ponder.engines.openai.probes import tried
 from ponder.engines.openai.server import Server
 from ponder.engines.openai.ways import Way
-from ponder.types import Prefix, Problem, Sampling, Step, StepScores
+from ponder.types import Prefix, Problem, Sampling, Step, StepScores, Usage
 from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.remote_connection import RemoteConnection
-from ponder.verifiers.remote_counts import RemoteCounts
+from ponder.verifiers.remote_counts import Bill, RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
 from ponder.verifiers.remote_reward import RewardServer
-from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
+from ponder.verifiers.remote_scores import RemoteScores, Run
 from ponder.verifiers.reward_formats import Place, Reading
 from tests.byte_checkpoint import BAD, GOOD, checkpoint, ids_of
 from tests.contracts.engine_contract import CONTRACT, Check
@@ -192,9 +192,11 @@ async def test_two_labels_are_as_in_the_whole_distribution(url: str, model: Path
     one, other = ranked[0], ranked[len(ranked) // 2]
     connection = RemoteConnection(url)
     reader = LabelReader(connection, NAME, (Label(one, "no text"), Label(other, "none either")))
-    probability, usage = await reader.read(ids)
+    bills: list[Usage] = []
+    probability = await reader.read(ids, bills.append)
     await connection.aclose()
     assert probability == pytest.approx(1 / (1 + math.exp(known[other] - known[one])), abs=1e-3)
+    [usage] = bills
     assert usage.prompt == len(ids)
     assert usage.cached is not None
 
@@ -220,9 +222,8 @@ async def test_a_beam_search_computes_what_whole_blocks_allow(url: str) -> None:
     connection = RemoteConnection(url)
     reader = LabelReader(connection, NAME, (Label(GOOD, "+"), Label(BAD, "-")))
 
-    async def ask(run: Run) -> RemoteAnswer:
-        probability, usage = await reader.read(run.token_ids)
-        return RemoteAnswer((probability,), usage)
+    async def ask(run: Run, bill: Bill) -> tuple[float, ...]:
+        return (await reader.read(run.token_ids, bill),)
 
     scores = RemoteScores(ask, together=False, counts=counts)
     paths = [[*range(100, 200), 200 + beam] for beam in range(4)]

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ponder.backends.http import JsonObject
 from ponder.backends.http_errors import RequestError
-from ponder.types import Usage
 from ponder.verifiers.remote_connection import RemoteConnection
+from ponder.verifiers.remote_counts import Bill
 from ponder.verifiers.remote_labels import UnreadableError
 from ponder.verifiers.remote_wire import Classified, Pooled, read
 
@@ -25,22 +24,21 @@ CLASSIFY, POOLING = "/classify", "/pooling"
 """Beside `/v1`."""
 
 
-class ClassAnswer(NamedTuple):
-    """What one request told."""
-
-    logits: tuple[tuple[float, ...], ...]
-    """One row for each position that was asked for."""
-    usage: Usage
+Logits = tuple[float, ...]
+"""Of the classes of one token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassReader:
-    """Asks one server for logits: softmax and sigmoid are the family's, never the server's."""
+    """Asks one server for logits: softmax and sigmoid are the family's, never the server's.
+
+    Each request is billed once it is answered.
+    """
 
     connection: RemoteConnection
     model: str
 
-    async def last(self, token_ids: Sequence[int]) -> ClassAnswer:
+    async def last(self, token_ids: Sequence[int], bill: Bill) -> Logits:
         """The classes of the last token. Raises RequestError."""
         try:
             answer = read(Classified, await self.connection.post(CLASSIFY, self._body(token_ids)))
@@ -48,9 +46,12 @@ class ClassReader:
             if failure.status in (404, 501):
                 failure.args = (f"{failure}; where only tokens are pooled: `mode` = pooling",)
             raise
-        return ClassAnswer((tuple(answer.data[0].probs),), answer.spent)
+        bill(answer.spent)
+        return tuple(answer.data[0].probs)
 
-    async def at(self, token_ids: Sequence[int], positions: Sequence[int]) -> ClassAnswer:
+    async def at(
+        self, token_ids: Sequence[int], positions: Sequence[int], bill: Bill
+    ) -> tuple[Logits, ...]:
         """The classes of the tokens at `positions`, in order.
 
         A server that pools steps (`step_tag_id`) tells just their rows. Raises RequestError,
@@ -58,11 +59,12 @@ class ClassReader:
         """
         body: JsonObject = {**self._body(token_ids), "task": "token_classify"}
         answer = read(Pooled, await self.connection.post(POOLING, body))
+        bill(answer.spent)
         rows = [tuple(row) for row in answer.data[0].data]
         if len(rows) == len(token_ids):
-            return ClassAnswer(tuple(rows[at] for at in positions), answer.spent)
+            return tuple(rows[at] for at in positions)
         if len(rows) == len(positions):
-            return ClassAnswer(tuple(rows), answer.spent)
+            return tuple(rows)
         raise UnreadableError(
             f"the server pooled {len(rows)} tokens of a prompt of {len(token_ids)} tokens and "
             f"{len(positions)} steps"

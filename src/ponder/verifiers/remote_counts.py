@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from ponder.types import Problem, Usage
+
+Bill = Callable[[Usage], None]
+"""Is told what a request cost, once it is answered."""
 
 
 class SentPrompts:
@@ -46,7 +49,7 @@ class RemoteCounts:
     distinct: int = 0
     """Nodes of the prefix tree over the tokens sent, summed over problems."""
     floor: int = 0
-    """What a cache of whole blocks has to compute at least, requests in the order they were sent;
+    """What a cache of whole blocks has to compute at least, requests in the order of their answers;
     a server computes the last token of every prompt."""
     _sent: WeakKeyDictionary[Problem, SentPrompts] = field(default_factory=WeakKeyDictionary)
 
@@ -66,19 +69,16 @@ class RemoteCounts:
         """The floor over distinct; None when nothing was sent."""
         return self.floor / self.distinct if self.distinct else None
 
-    def send(self, problem: Problem, token_ids: Sequence[int]) -> None:
-        """Note a request that goes out now."""
-        shared = self._sent.setdefault(problem, SentPrompts()).add(tuple(token_ids))
-        self.distinct += len(token_ids) - shared
-        whole_blocks = min(shared, len(token_ids) - 1) // self.block_size
-        self.floor += len(token_ids) - whole_blocks * self.block_size
-
-    def answered(self, token_ids: Sequence[int], usage: Usage) -> None:
-        """Note what the server told of that request."""
+    def answered(self, problem: Problem, token_ids: Sequence[int], usage: Usage) -> None:
+        """Note a request, and what the server told of it."""
         self.requests += 1
         self.prompt += len(token_ids)
         known, told = self.cached, usage.cached
         self.cached = None if known is None or told is None else known + told
+        shared = self._sent.setdefault(problem, SentPrompts()).add(tuple(token_ids))
+        self.distinct += len(token_ids) - shared
+        whole_blocks = min(shared, len(token_ids) - 1) // self.block_size
+        self.floor += len(token_ids) - whole_blocks * self.block_size
 
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:

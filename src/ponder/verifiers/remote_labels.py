@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from ponder.backends.http import JsonObject
 from ponder.backends.http_errors import RequestError
-from ponder.types import Usage
 from ponder.verifiers.remote_connection import RemoteConnection
+from ponder.verifiers.remote_counts import Bill
 from ponder.verifiers.remote_wire import Generated, TokenProbability, read
 
 COMPLETIONS = "completions"
@@ -32,14 +32,6 @@ class Label(NamedTuple):
     id: int
     text: str
     """As the tokenizer writes it, with the blank before it if it has one."""
-
-
-class LabelAnswer(NamedTuple):
-    """What one request told."""
-
-    probability: float
-    """Of the first label, given that it is one of the two."""
-    usage: Usage
 
 
 class UnreadableError(RequestError):
@@ -101,31 +93,34 @@ class LabelReader:
     _settled: bool = field(default=False, init=False)
     _first: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    async def read(self, token_ids: Sequence[int]) -> LabelAnswer:
+    async def read(self, token_ids: Sequence[int], bill: Bill) -> float:
         """The first label's share after `token_ids`, in [0, 1].
 
-        Raises RequestError, UnreadableError where the server does not tell both labels.
+        Each request is billed once it is answered, whether or not it told the labels. Raises
+        RequestError, UnreadableError where the server does not tell both labels.
         """
         if self._settled:
-            return await self._by_ways(token_ids)
+            return await self._by_ways(token_ids, bill)
         async with self._first:  # one request finds the way for all
-            return await self._by_ways(token_ids)
+            return await self._by_ways(token_ids, bill)
 
-    async def _by_ways(self, token_ids: Sequence[int]) -> LabelAnswer:
+    async def _by_ways(self, token_ids: Sequence[int], bill: Bill) -> float:
         failures: list[RequestError] = []
         for number in range(self._way, len(WAYS)):
             try:
-                answer = await self._ask(WAYS[number](self.labels), token_ids)
+                told = await self._ask(WAYS[number](self.labels), token_ids)
+                bill(told.spent)
+                found = share(told.first_token(), self.labels)
             except RequestError as failure:
                 if not isinstance(failure, UnreadableError) and failure.status not in REFUSED:
                     raise
                 failures.append(failure)
             else:
                 self._way, self._settled = max(self._way, number), True
-                return answer
+                return found
         raise min(failures, key=_distance)
 
-    async def _ask(self, fields: JsonObject, token_ids: Sequence[int]) -> LabelAnswer:
+    async def _ask(self, fields: JsonObject, token_ids: Sequence[int]) -> Generated:
         body: JsonObject = {
             "model": self.model,
             "prompt": list(token_ids),
@@ -135,8 +130,7 @@ class LabelReader:
             "stream": False,
             **fields,
         }
-        answer = read(Generated, await self.connection.post(COMPLETIONS, body))
-        return LabelAnswer(share(answer.first_token(), self.labels), answer.spent)
+        return read(Generated, await self.connection.post(COMPLETIONS, body))
 
 
 def share(told: Sequence[TokenProbability], labels: tuple[Label, Label]) -> float:

@@ -15,9 +15,10 @@ from ponder.verifiers.opening import OpenedOnce
 from ponder.verifiers.reading import filled
 from ponder.verifiers.remote_classify import ClassReader
 from ponder.verifiers.remote_connection import RemoteConnection
-from ponder.verifiers.remote_counts import RemoteCounts
+from ponder.verifiers.remote_counts import Bill, RemoteCounts
 from ponder.verifiers.remote_labels import Label, LabelReader
-from ponder.verifiers.remote_scores import RemoteAnswer, RemoteScores, Run
+from ponder.verifiers.remote_memory import Scores
+from ponder.verifiers.remote_scores import RemoteScores, Run
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import RewardFormat, text_of
@@ -116,7 +117,7 @@ class RewardServer:
         tokenizer = open_tokenizer(named)
         written = RewardFormat(self._family, tokenizer, pad_id(named, self._family))
         together = self.mode == "pooling"
-        ask: Callable[[Run], Awaitable[RemoteAnswer]]
+        ask: Callable[[Run, Bill], Awaitable[Scores]]
         if self.mode == "labels":
             one, other = (Label(at, text_of(tokenizer, at)) for at in written.label_ids())
             ask = _LabelAsking(LabelReader(self._connection, self.model, (one, other)))
@@ -132,9 +133,8 @@ class _LabelAsking:
 
     reader: LabelReader
 
-    async def __call__(self, run: Run) -> RemoteAnswer:
-        probability, usage = await self.reader.read(run.token_ids)
-        return RemoteAnswer((probability,), usage)
+    async def __call__(self, run: Run, bill: Bill) -> Scores:
+        return (await self.reader.read(run.token_ids, bill),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,13 @@ class _ClassAsking:
     family: Family
     together: bool
 
-    async def __call__(self, run: Run) -> RemoteAnswer:
+    async def __call__(self, run: Run, bill: Bill) -> Scores:
         if self.together:
             positions = [place.token for place in run.places]
-            rows, usage = await self.reader.at(run.token_ids, positions)
+            rows = await self.reader.at(run.token_ids, positions, bill)
         else:
-            rows, usage = await self.reader.last(run.token_ids)
-        return RemoteAnswer(tuple(score_at(row, self.family.read) for row in rows), usage)
+            rows = (await self.reader.last(run.token_ids, bill),)
+        return tuple(score_at(row, self.family.read) for row in rows)
 
 
 async def _score(parts: _Parts, problem: Problem, prefix: Prefix) -> StepScores | ScoreFailure:

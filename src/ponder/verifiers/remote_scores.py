@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from ponder.types import Problem, Usage
+from ponder.types import Problem
 from ponder.verifiers.remote_connection import all_answers
-from ponder.verifiers.remote_counts import RemoteCounts
-from ponder.verifiers.remote_memory import ScoreMemory
+from ponder.verifiers.remote_counts import Bill, RemoteCounts
+from ponder.verifiers.remote_memory import ScoreMemory, Scores
 from ponder.verifiers.reward_formats import Place, Reading
 
 
@@ -21,20 +22,12 @@ class Run(NamedTuple):
     places: tuple[Place, ...]
 
 
-class RemoteAnswer(NamedTuple):
-    """What one request told."""
-
-    scores: tuple[float, ...]
-    """One a place of the run."""
-    usage: Usage
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteScores:
     """Asks for each score once, as long as its problem lives."""
 
-    ask: Callable[[Run], Awaitable[RemoteAnswer]]
-    """One request. Raises RequestError."""
+    ask: Callable[[Run, Bill], Awaitable[Scores]]
+    """A score for each place of a run. Bills each request; raises RequestError."""
     together: bool
     """Whether a request answers all places of a sequence, or one place, at its end."""
     counts: RemoteCounts
@@ -55,15 +48,10 @@ class RemoteScores:
                 scores.update(zip(run.places, answer, strict=True))
         return scores
 
-    async def _scores(self, problem: Problem, run: Run) -> tuple[float, ...]:
-        async def asked() -> tuple[float, ...]:
-            self.counts.send(problem, run.token_ids)
-            answer = await self.ask(run)
-            self.counts.answered(run.token_ids, answer.usage)
-            return answer.scores
-
+    async def _scores(self, problem: Problem, run: Run) -> Scores:
+        bill = partial(self.counts.answered, problem, run.token_ids)
         key = (*run.token_ids, -1, *(place.token for place in run.places))
-        return await self.memory.once(problem, key, asked)
+        return await self.memory.once(problem, key, partial(self.ask, run, bill))
 
 
 def _runs(reading: Reading, *, together: bool) -> list[Run]:
