@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ from ponder.errors import StoreError, UsageError
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import grading_of
 from ponder.session import Slots
-from ponder.training.graded_runs import GradedRun, read_graded
+from ponder.training.graded_runs import GradedProblem, GradedRun, read_graded
 from ponder.training.label_formats import read_labels, write_labels
 from ponder.training.label_log import Counted, LabelLog
 from ponder.training.rollouts import Labelled, Labeller, steps_of
-from ponder.types import Prefix, Sampling
+from ponder.types import Completion, Prefix, Sampling, Step
 from tests.playing import drawn
 from tests.test_cli import ponder
 
@@ -89,8 +90,9 @@ async def labelled(
     k: int = 40,
     slots: int = 16,
     identity: str = "scripted",
+    engine: ScriptedEngine | None = None,
 ) -> tuple[Labelled, dict[tuple[str, tuple[str, ...]], Counted], ScriptedEngine]:
-    engine = ScriptedEngine(script, slots=slots, identity=identity)
+    engine = engine or ScriptedEngine(script, slots=slots, identity=identity)
     answers = answer_kind("math")
     shared = Slots(slots)
     async with Grader() as grader, grading_of(answers, grader) as grading:
@@ -150,6 +152,45 @@ async def test_a_step_of_which_all_failed_is_tried_again(run: GradedRun) -> None
     assert (done.added, done.failed, known) == (0, done.steps, {})
     done, _, _ = await labelled(run)
     assert done.added == done.steps
+
+
+class Limited(ScriptedEngine):
+    """Remembers how many tokens each step's completions were allowed."""
+
+    def __init__(self) -> None:
+        super().__init__(goes_on)
+        self.allowed: dict[bytes, int] = {}
+
+    async def generate(
+        self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        self.allowed[prefix.key] = sampling.max_tokens
+        async for completion in super().generate(prefix, sampling, seeds):
+            yield completion
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_completions_get_what_the_step_leaves_of_the_tokens(
+    run: GradedRun, told: bool
+) -> None:
+    """ "A good step." is 3 of 7 tokens, and 14 of 30 characters with the blank line."""
+    if not told:
+        run = replace(run, problems=tuple(map(without_ids, run.problems)))
+    engine = Limited()
+    _, known, _ = await labelled(run, k=3, engine=engine)
+    lengths = {len(one.prefix.text): engine.allowed[one.prefix.key] for one in steps_of(run)}
+    assert lengths == {len("A good step.\n\n"): 2048 - 3, len("A bad step.\n\n"): 2048 - 3}
+    assert known
+
+
+def without_ids(problem: GradedProblem) -> GradedProblem:
+    prefixes = []
+    for prefix in problem.prefixes:
+        bare = Prefix.root(problem.example.problem)
+        for step in prefix.steps:
+            bare = bare.grow(Step(step.text))
+        prefixes.append(bare)
+    return replace(problem, prefixes=tuple(prefixes))
 
 
 async def test_labels_of_another_model_are_refused(run: GradedRun) -> None:

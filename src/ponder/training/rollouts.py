@@ -34,6 +34,8 @@ class Asked(NamedTuple):
     step: Path
     prefix: Prefix
     """Ends with the step."""
+    used: int
+    """Tokens that the solution had taken by then."""
 
 
 class Labelled(NamedTuple):
@@ -61,14 +63,30 @@ def steps_of(run: GradedRun) -> Iterator[Asked]:
     A solution's last step is left out: its value is the solution's grade.
     """
     for problem in run.problems:
-        nodes: dict[Path, Prefix] = {}
+        found: dict[Path, Asked] = {}
         for candidate in problem.counted:
             node = problem.prefixes[candidate].parent
             for number in reversed(problem.steps.ways[candidate][:-1]):
                 assert node is not None
-                nodes.setdefault(problem.steps.paths[number], node)
+                step = problem.steps.paths[number]
+                if step not in found:
+                    found[step] = Asked(problem, step, node, _used(node, problem, candidate))
                 node = node.parent
-        yield from (Asked(problem, step, nodes[step]) for step in sorted(nodes, key=len))
+        yield from sorted(found.values(), key=lambda asked: len(asked.step))
+
+
+def _used(prefix: Prefix, problem: GradedProblem, candidate: int) -> int:
+    """Tokens of the first steps of a candidate.
+
+    Where the engine told no token ids, the candidate's tokens by the steps' share of its text; 0 if
+    it told no tokens either.
+    """
+    told = [step.token_ids for step in prefix.steps]
+    known = [ids for ids in told if ids is not None]
+    if len(known) == len(told):
+        return sum(map(len, known))
+    tokens = problem.trace.candidates[candidate].tokens or 0
+    return round(tokens * len(prefix.text) / len(problem.prefixes[candidate].text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +147,7 @@ class Labeller:
 
     async def _draw(self, one: Asked, rank: int) -> list[Completion]:
         """All completions of a step, as many at once as there are slots."""
-        sampling = self._sampling(one.prefix)
+        sampling = self._sampling(one.used)
         waiting = [_seed(self.log.seed, one, number) for number in range(self.log.completions)]
         async with asyncio.TaskGroup() as group:
             tasks = []
@@ -139,9 +157,8 @@ class Labeller:
                 tasks.append(group.create_task(self._generate(one.prefix, sampling, now)))
         return [completion for task in tasks for completion in task.result()]
 
-    def _sampling(self, prefix: Prefix) -> Sampling:
+    def _sampling(self, used: int) -> Sampling:
         """To the solution's end, within the tokens that the step leaves of its limit."""
-        used = sum(len(step.token_ids or ()) for step in prefix.steps)
         return replace(self.sampling.whole(), max_tokens=max(self.sampling.max_tokens - used, 1))
 
     async def _generate(
