@@ -173,7 +173,7 @@ class Limited(ScriptedEngine):
 async def test_completions_get_what_the_step_leaves_of_the_tokens(
     run: GradedRun, told: bool
 ) -> None:
-    """ "A good step." is 3 of 7 tokens, and 14 of 30 characters with the blank line."""
+    """Of the 7 tokens and 30 characters of a solution, its first step has 3 and 14."""
     if not told:
         run = replace(run, problems=tuple(map(without_ids, run.problems)))
     engine = Limited()
@@ -261,8 +261,13 @@ async def test_labels_of_other_samples_are_refused(run: GradedRun, tmp_path: Pat
     other = {"id": "p0", "steps": ["never drawn"], "values": [1.0]}
     for text in ("", "\n", json.dumps(other) + "\n", json.dumps({**other, "id": "else"})):
         file.write_text(text)
-        with pytest.raises(UsageError, match="no label of these runs' steps: give the file that"):
+        with pytest.raises(UsageError, match="no label of the training runs' steps: give the file"):
             read_labels(file, run.problems, hard=False)
+    taught, judging = run.problems[:3], run.problems[3:]
+    judged = [{"id": p.id, "steps": list(p.steps.paths[0]), "values": [0.5]} for p in judging]
+    file.write_text("".join(json.dumps(row) + "\n" for row in judged))
+    with pytest.raises(UsageError, match="no label of the training runs' steps"):
+        read_labels(file, taught, judging, hard=False)
     problem = run.problems[0]
     own = {"id": problem.id, "steps": list(problem.steps.paths[0]), "values": [0.5]}
     listed = {**other, "id": ["p0"], "note": "a line\u2028of one row"}

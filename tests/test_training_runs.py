@@ -23,6 +23,7 @@ from ponder.training import held_out
 from ponder.training.base_model import BaseModel
 from ponder.training.graded_runs import GradedRun, distinct, read_graded
 from ponder.training.heads import value_head
+from ponder.training.held_out import Predict, Predicted
 from ponder.training.learning_rows import ReadProblem, rows_of
 from ponder.training.metrics import Judged, area_of
 from ponder.training.settings import HeadSettings, TrainingReport
@@ -204,8 +205,15 @@ async def test_with_folds_every_problem_is_judged_by_a_head_that_was_not_taught_
 
 @pytest.mark.parametrize("folds", [0, 3])
 async def test_another_run_judges_by_the_problems_that_are_not_taught(
-    folds: int, sampled: Path, tmp_path: Path
+    folds: int, sampled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    predicted = list[str]()
+
+    def counting(problems: Sequence[ReadProblem], predict: Predict) -> list[Predicted]:
+        predicted.extend(problem.problem.id for problem in problems)
+        return held_out.predicted(problems, predict)
+
+    monkeypatch.setattr("ponder.training.train.predicted", counting)
     whole = read_graded(sampled / "plays")
     taught = replace(whole, folder=tmp_path / "taught", problems=whole.problems[:TAUGHT])
     settings = HeadSettings(folds=folds)
@@ -224,6 +232,7 @@ async def test_another_run_judges_by_the_problems_that_are_not_taught(
     head, items = ValueHead.load(tmp_path), list[tuple[float, float, int]]()
     problems, judging, _ = training._read()
     assert {p.problem.id for p in problems}.isdisjoint(p.problem.id for p in judging)
+    assert {predicted.count(problem.problem.id) for problem in judging} == {1}
     for problem in judging:
         scores = head.predict(problem.features)
         for candidate in problem.problem.counted:

@@ -108,7 +108,7 @@ def train_verifier(
     with working("reading"):
         graded = [read_graded(run) for run in runs]
         judges = [read_graded(run) for run in held_out or ()]
-        named = _labels(labels, [*graded, *judges], hard=hard)
+        named = _labels(labels, graded, judges, hard=hard)
         settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds, contrast)
         base = base_model(
             model or own_model(graded),
@@ -146,7 +146,7 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
 
 
 def _labels(
-    named: str, runs: list[GradedRun], *, hard: bool
+    named: str, runs: list[GradedRun], judges: list[GradedRun], *, hard: bool
 ) -> dict[tuple[str, tuple[str, ...]], float] | None:
     """None for the outcome."""
     if named == "outcome":
@@ -155,7 +155,8 @@ def _labels(
         return None
     if not Path(named).is_file():
         raise UsageError(f"`--labels` takes outcome, or a file of step labels, got {named!r}")
-    return read_labels(Path(named), [p for run in runs for p in run.problems], hard=hard)
+    problems, judging = ([p for run in own for p in run.problems] for own in (runs, judges))
+    return read_labels(Path(named), problems, judging, hard=hard)
 
 
 def own_model(runs: list[GradedRun]) -> str | None:

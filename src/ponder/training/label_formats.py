@@ -63,16 +63,21 @@ def _trl(row: Row) -> Row:
 
 
 def read_labels(
-    file: Path, problems: Sequence[GradedProblem], *, hard: bool
+    file: Path,
+    problems: Sequence[GradedProblem],
+    judging: Sequence[GradedProblem] = (),
+    *,
+    hard: bool,
 ) -> dict[tuple[str, StepPath], float]:
     """The labels of both formats, by problem id and step; hard ones are 0 or 1.
 
-    A line of TRL's format belongs to the problems with its prompt as their question. Where lines
-    tell of the same step, the last one holds; empty lines are passed over. Raises UsageError,
-    naming the line, for anything else, and for a file that tells of none of the problems' steps.
+    A line of TRL's format belongs to the problems with its prompt as their question, of those that
+    teach and those that judge. Where lines tell of the same step, the last one holds; empty lines
+    are passed over. Raises UsageError, naming the line, for anything else, and for a file that
+    tells of none of the steps that `problems` teach.
     """
     ids: dict[str, list[str]] = {}
-    for problem in problems:
+    for problem in [*problems, *judging]:
         ids.setdefault(problem.example.problem.question, []).append(problem.id)
     labels: dict[tuple[str, StepPath], float] = {}
     try:
@@ -95,8 +100,8 @@ def read_labels(
         (problem.id, path) in labels for problem in problems for path in problem.steps.paths
     ):
         raise UsageError(
-            f"{file} has no label of these runs' steps: give the file that `ponder label` made "
-            "from these samples"
+            f"{file} has no label of the training runs' steps: give the file that `ponder label` "
+            "made from these samples"
         )
     return labels
 

@@ -45,6 +45,7 @@ class Fitted(NamedTuple):
     head: FittedHead
     validation: list[Predicted]
     held_out: list[Predicted]
+    """Empty where other runs judge: they judge the head that is saved."""
     steps: int
     """Rows that it was fitted to."""
     base_rate: float
@@ -183,7 +184,7 @@ class Training:
             parts,
             head,
             predicted(parts["validation"], served.predict),
-            predicted(parts["held_out"], served.predict),
+            [] if self.judges else predicted(parts["held_out"], served.predict),
             len(rows.train),
             rows.train.base_rate,
         )
