@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ponder.backends import openvino_trees
 from ponder.backends.local_model import LocalModel, find_model
 from ponder.backends.models import silent
 from ponder.backends.openvino_trees import OpenVinoTrees, engine_version
@@ -23,6 +24,7 @@ from ponder.backends.prefix_tree import Growth, Outputs
 from ponder.backends.tree_reader import TreeReader
 from ponder.errors import UsageError, VerifierError
 from ponder.types import Message, Prefix, Problem, ScoreFailure, Step, StepScores
+from ponder.verifiers.head_base import find_base
 from ponder.verifiers.head_config import (
     BaseOf,
     Calibration,
@@ -33,6 +35,7 @@ from ponder.verifiers.head_config import (
 )
 from ponder.verifiers.head_file import RECENT, Dense, ValueHead, parts_of, step_features
 from ponder.verifiers.openvino_base import FolderTokenizer
+from ponder.verifiers.reward_opening import DType
 from ponder.verifiers.state_reader import StateReader
 from ponder.verifiers.value_head import ValueHeadVerifier
 from tests.contracts.verifier_contract import CONTRACT, PROBLEM, Check, grown, scores_of
@@ -41,6 +44,7 @@ from tests.tiny_gguf import WIDTH, write_tiny
 FIGURES: Final = TrainingFigures(
     problems=2, samples=8, held_out_problems=1, auc=0.5, brier=0.25, seed=1, data="made up"
 )
+HALF_AND_FULL: Final[tuple[DType, ...]] = ("bfloat16", "float32")
 KINDS: Final[tuple[Features, ...]] = get_args(Features)
 
 
@@ -307,6 +311,23 @@ async def test_a_difference_warns_once_and_names_both_sides(model: LocalModel, m
     assert "weights exported (trained on q8_0)" in text
     assert f"engine {engine_version()} (trained on openvino 2001.1)" in text
     assert "model" not in text
+    await verifier.aclose()
+
+
+@pytest.mark.engine
+async def test_states_of_another_rounding_are_told_apart(
+    model: LocalModel, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are rounded by 128 are named as they were before the rounding was told."""
+    rounded, exact = (find_base(model.path, dtype=dtype) for dtype in HALF_AND_FULL)
+    release = engine_version()
+    assert rounded.engine == exact.engine == release
+    monkeypatch.setattr(openvino_trees, "_GROUP", "32")
+    assert rounded.engine == f"{release} group 32"
+    assert exact.engine == release
+    verifier = made(engine=release, computed="bf16")
+    with pytest.warns(UserWarning, match=rf"engine {release} group 32 \(trained on {release}\)"):
+        await scores_of(verifier, grown("1 + 1 = 2"))
     await verifier.aclose()
 
 

@@ -76,7 +76,7 @@ class HeadConfig(_Described):
     base: BaseOf
     engine: str
     """The library that gave the states, and its release: "openvino 2026.4.1", or
-    "transformers 5.2.0 torch 2.10.0"."""
+    "transformers 5.2.0 torch 2.10.0"; and how it rounded them, where that may differ."""
     computed: Precision = "f32"
     """What the engine computed in."""
     layers: tuple[int, ...] = Field(min_length=1)

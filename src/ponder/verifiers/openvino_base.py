@@ -54,7 +54,7 @@ class OpenVinoBase:
     @property
     def engine(self) -> str:
         """Such as "openvino 2026.4.1"."""
-        return engine_version()
+        return engine_version(self.computed)
 
     def layers(self, asked: Sequence[int]) -> tuple[int, ...]:
         """As the protocol says."""
