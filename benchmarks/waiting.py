@@ -57,11 +57,19 @@ async def measure(options: Options) -> Results:
                 before = counted(verifier)
                 todo = work(options, strategy, n, problems, seed=repeat)
                 watched = await watched_run(todo, engine, verifier)
-                computed, distinct, _ = counted(verifier).since(before)
+                read = counted(verifier).since(before)
                 waited = waiting_seconds(watched)
                 idle = idle_share(watched, options.slots)
                 runs.append(
-                    Waited(strategy, repeat, watched.seconds, waited, computed, distinct, idle)
+                    Waited(
+                        strategy,
+                        repeat,
+                        watched.seconds,
+                        waited,
+                        read.computed,
+                        read.distinct,
+                        idle,
+                    )
                 )
     return Results(n, problems, tuple(runs))
 

@@ -236,7 +236,7 @@ async def test_out_of_memory_in_the_smallest_pass_is_a_failure() -> None:
 
 async def test_keys_and_values_out_of_memory_make_the_cache_smaller() -> None:
     model = PathTrees()
-    model.room = 3000
+    model.room = 1500
     reader = TreeReader(model, tokens_a_pass=256, cache_tokens=10**6)
     await searches(reader, 30, 2)
     await reader.aclose()
