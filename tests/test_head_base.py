@@ -27,7 +27,7 @@ from ponder.verifiers.value_head import ValueHeadVerifier
 from tests.contracts.verifier_contract import CONTRACT, PROBLEM, Check, grown, scores_of
 from tests.reward_tokenizers import qwen
 from tests.test_cli import ponder
-from tests.test_training_engine import check_served, pool
+from tests.test_training_engine import PROBLEMS, check_served, pool
 from tests.test_value_head import FIGURES, made_head
 from tests.torch_models import SIZES, built, config_of, torch, transformers
 
@@ -156,6 +156,11 @@ def test_a_trained_head_serves_what_it_was_trained_on(
     assert config.engine.startswith("transformers ")
     assert (config.computed, config.base.weights, config.base.path) == ("f32", "float32", str(tiny))
     asyncio.run(check_served(run, folder, (1, 3)))
+    few = ["--problems", 8, "--held-out", run, "-o", tmp_path / "few", "--device", "cpu"]
+    assert ponder(*words, *few) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"]["train"] + report["problems"]["validation"] == 8
+    assert report["problems"]["held_out"] == PROBLEMS - 8
 
 
 async def warned(verifier: ValueHeadVerifier) -> str:

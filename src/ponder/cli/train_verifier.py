@@ -43,6 +43,9 @@ def train_verifier(
     labels: Annotated[
         str, typer.Option(help="outcome, or a file that `ponder label` wrote.")
     ] = "outcome",
+    problems: Annotated[
+        int | None, typer.Option(help="Only the first N problems of each of RUNS.", min=1)
+    ] = None,
     hard: Annotated[
         bool, typer.Option("--hard", help="Labels of a file count as 1 when over 0.")
     ] = False,
@@ -106,7 +109,7 @@ def train_verifier(
         raise UsageError(f"{folder} is a file: give `-o` a folder")
     chosen = _layers(layers)
     with working("reading"):
-        graded = [read_graded(run) for run in runs]
+        graded = [read_graded(run, problems) for run in runs]
         judges = [read_graded(run) for run in held_out or ()]
         named = _labels(labels, graded, judges, hard=hard)
         settings = HeadSettings(features, prompt, hidden, seed, named, ends, folds, contrast)
