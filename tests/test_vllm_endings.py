@@ -55,10 +55,10 @@ async def test_a_killed_process_ends_the_run_and_not_its_samples_alone(folder: P
     engine = await VllmEngine.open(str(folder), OPTIONS)
     try:
         samples = await busy(engine)
-        (core,) = [
-            pid for pid, line in descendants(os.getpid()).items() if "multiprocessing.spawn" in line
-        ]
-        os.kill(core, signal.SIGKILL)
+        cores = [pid for pid, line in descendants(os.getpid()).items() if "EngineCore" in line]
+        assert cores, descendants(os.getpid())
+        for pid in cores:
+            os.kill(pid, signal.SIGKILL)
         with pytest.raises(EngineLostError, match="vLLM has ended"):
             await asyncio.wait_for(samples, SECONDS)
         with pytest.raises(EngineLostError, match="vLLM has ended"):

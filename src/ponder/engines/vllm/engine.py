@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any, Final
@@ -41,6 +41,7 @@ class VllmEngine:
         self._llm = llm
         self._model = model
         self._numbers = count()
+        self._following: set[asyncio.Task[str | None]] = set()
         self._separators = SeparatorTokens(model.text.vocabulary)
         self._openings = Openings(self._rendered, openings_kept)
         self._copies = Copies(model.copies, model.capabilities.slots // model.copies)
@@ -119,14 +120,15 @@ class VllmEngine:
 
     async def aclose(self) -> None:
         """End vLLM's processes; what still runs fails. A second call does nothing."""
-        from vllm.v1.engine.exceptions import EngineDeadError
-
         llm, self._llm = self._llm, None
         if llm is None:
             return
+        for sample in self._following:  # vLLM would leave them waiting
+            sample.cancel()
+        if self._following:
+            await asyncio.wait(self._following)
         if llm.output_handler is not None:  # it would take the end for a failure, and say so
             llm.output_handler.cancel()
-        llm.output_processor.propagate_error(EngineDeadError())  # nobody else wakes its samples
         await asyncio.to_thread(end, llm)
 
     async def _rendered(self, messages: tuple[Message, ...]) -> Rendered:
@@ -166,13 +168,23 @@ class VllmEngine:
                 data_parallel_rank=copy if self._model.copies > 1 else None,
             )
             try:
-                error = await following.to_its_end(outputs)
+                error = await self._unless_closed(following.to_its_end(outputs))
             except EngineDeadError as death:
-                if self._llm is not None:
-                    raise EngineLostError(f"vLLM has ended: {death}") from death
-                error = _CLOSED
+                raise EngineLostError(f"vLLM has ended: {death}") from death
             except VLLMError as failure:
                 error = f"vLLM failed: {failure}"
             finally:
                 self.overdrawn += following.overdrawn
         yield following.completion(self.capabilities.tokenizer, error)
+
+    async def _unless_closed(self, followed: Coroutine[Any, Any, str | None]) -> str | None:
+        """What following a sample says; closing the engine ends it as a failure."""
+        task = asyncio.create_task(followed)
+        self._following.add(task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._following.discard(task)
+            if task.cancel():  # this sample alone was cancelled: vLLM hears of it before it returns
+                await asyncio.wait([task])
+        return _CLOSED if task.cancelled() else task.result()
