@@ -130,6 +130,28 @@ def test_a_sweep_over_models_draws_from_each(tmp_path: Path, data: Path) -> None
     assert texts[models[0]].isdisjoint(texts[models[1]])
 
 
+def test_a_stop_opens_no_further_engine(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2, "-o", tmp_path / "sweep"]
+    models = ("tests.playing:reasons", "tests.test_cli:says_nine")
+    words += ["--sweep", f"model={','.join(models)}", "--max-tokens-total", 1]
+    assert ponder(*words) == 1
+    assert "problems are finished" in capsys.readouterr().err
+    assert (tmp_path / "sweep" / f"model={models[0]}").exists()
+    assert not (tmp_path / "sweep" / f"model={models[1]}").exists()
+
+
+def test_an_engine_that_does_not_open_leaves_no_run(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
+    status, line = failing(capsys, *words, "--model", "tests.playing:resaons")
+    assert status == 2
+    assert "cannot load the script" in line
+    assert ponder(*words, "--model", "tests.playing:reasons") == 0
+
+
 def says_nine(_prefix: Prefix, _seed: int) -> str:
     return "The answer is 9."
 

@@ -109,7 +109,8 @@ def run(
         show_plan(planned, plan_from, lambda: _solve(planned, spending, PILOT), as_json=as_json)
         return
     _solve(planned, spending)
-    present([plan.folder for plan in planned], as_json=as_json)
+    if begun := [plan.folder for plan in planned if _begun(plan)]:
+        present(begun, as_json=as_json)
     _check_finished(planned, spending)
 
 
@@ -130,12 +131,19 @@ async def _run(
         await run_plans(planned, announce=announce, watch=watch, stop=stop, gate=limit, pilot=pilot)
 
 
+def _begun(plan: Plan) -> bool:
+    """Its engine was opened; where a sweep names several, a stop comes before the later ones."""
+    return (plan.folder / "run.sqlite").exists()
+
+
 def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:
     """Fail if the run was stopped before its end, or if nothing could be sampled."""
     mend = "the same command goes on"
     if limit.reached is not None:
         mend = f"{limit.reached}; {mend} with a larger limit"
     for plan in planned:
+        if not _begun(plan):
+            raise PonderError(f"{plan.folder} was not begun; {mend}")
         with RunReader(plan.folder) as reader:
             total, traces = len(reader.examples()), list(reader.traces())
         if len(traces) < total:

@@ -141,7 +141,8 @@ async def run_plans(
     the next is opened when the one before is closed. What a folder holds already is not done again.
     `watch` gives the live view of a plan with so many problems left; `gate` is asked before each
     problem. With `pilot`, only so many problems of each plan are solved, chosen at random.
-    Everything that can be wrong with a recipe is found before an engine is opened.
+    Everything that can be wrong with a recipe is found before an engine is opened, and a folder is
+    made once its engine is open. Once `stop` is set, no further engine is opened.
     """
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
@@ -151,9 +152,7 @@ async def run_plans(
         check_fitted(strategy, plan.recipe.study)
         check_engine(plan.recipe)
     with ExitStack() as stack:
-        stores = {plan.folder: stack.enter_context(open_store(plan)) for plan in planned}
-        for plan in planned:
-            stores[plan.folder].add_examples(data[plan.folder].examples)
+        stores: list[RunStore] = []
         for together in by_engine(planned):
             if stop is not None and stop.is_set():
                 break
@@ -163,9 +162,11 @@ async def run_plans(
             ):
                 jobs: list[Job] = []
                 for plan in together:
+                    store = stack.enter_context(open_store(plan))
+                    stores.append(store)
                     examples = data[plan.folder].examples
                     own = verifiers.of(plan.recipe.study)
-                    more = await jobs_of(plan, stores[plan.folder], examples, engine, own)
+                    more = await jobs_of(plan, store, examples, engine, own)
                     if pilot is not None:
                         names = [example.problem.id for example in examples]
                         chosen = pilot_of(names, plan.recipe.study.seed, pilot)
@@ -177,7 +178,7 @@ async def run_plans(
                     await run(jobs, slots, stop, gate)
                     _keep_told(jobs, time.monotonic() - began)
         async with Grader() as grader:
-            for store in stores.values():
+            for store in stores:
                 graded = await grade_run(store, grader)
                 if graded.failed:
                     announce(f"{store.folder}: {graded.failures}")
