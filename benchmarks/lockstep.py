@@ -161,7 +161,7 @@ def section(results: Results) -> Iterator[str]:
         "queueing problems; the rest is what the verifier no longer reads again. At most: the time "
         f"of lock-step over that of the bare engine at {results.slots} sequences and of the "
         "verifier by itself, each token read once, together. Where both compute on the same "
-        "processors no order of work gains more."
+        "processors no order of work gains more, but for what the parts differ by from run to run."
     )
     yield ""
     yield from table(
