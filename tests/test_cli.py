@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ponder.cli import main
+from ponder.errors import EngineLostError
 from ponder.recipes.registry import VERIFIERS
 from ponder.store.reading import RunReader
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
@@ -140,6 +141,32 @@ def test_a_stop_opens_no_further_engine(
     assert "problems are finished" in capsys.readouterr().err
     assert (tmp_path / "sweep" / f"model={models[0]}").exists()
     assert not (tmp_path / "sweep" / f"model={models[1]}").exists()
+
+
+def test_a_lost_engine_ends_the_run_and_the_same_command_goes_on(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words: list[object] = ["run", "--engine", "scripted", "--model", "tests.test_cli:says_nine"]
+    words += ["--dataset", data, "--n", 2, "--set", "host.slots=2", "-o", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.test_cli.says_nine", lost_at_the_last)
+        status, line = failing(capsys, *words)
+    assert (status, "the model's process is gone" in line) == (1, True)
+    with RunReader(tmp_path / "run") as run:
+        assert 0 < len(run.finished()) < len(QUESTIONS), "and none is written down as failed"
+    assert ponder(*words) == 0
+    with RunReader(tmp_path / "run") as run:
+        nodes = [node for trace in run.traces() for node in trace.nodes]
+    assert [node.error for node in nodes] == [None] * 2 * len(QUESTIONS)
+
+
+def lost_at_the_last(prefix: Prefix, _seed: int) -> str:
+    if prefix.problem.id == QUESTIONS[-1]["id"]:
+        raise EngineLostError("the model's process is gone")
+    return "The answer is 9."
 
 
 def test_an_engine_that_does_not_open_leaves_no_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ from ponder.training.heads import value_head
 from ponder.training.held_out import Predict, Predicted
 from ponder.training.learning_rows import ReadProblem, rows_of
 from ponder.training.metrics import Judged, area_of
+from ponder.training.rows import Vector
 from ponder.training.settings import HeadSettings, TrainingReport
 from ponder.training.split import part_of
 from ponder.training.train import Training
@@ -203,6 +204,21 @@ async def test_with_folds_every_problem_is_judged_by_a_head_that_was_not_taught_
     assert f"4 heads, averaged: each trained on 2/4 of {PROBLEMS} problems" in told
 
 
+Item = tuple[float, float, int]
+"""What a solution's last step scores, whether it is right, and the number of its problem."""
+
+
+def ends_of(problem: ReadProblem, scores: Vector) -> Iterator[Item]:
+    for candidate in problem.problem.counted:
+        end = problem.problem.steps.ways[candidate][-1]
+        yield scores[end], problem.problem.right[candidate], problem.number
+
+
+def area_by_hand(items: Sequence[Item]) -> float | None:
+    scores, right, numbers = np.array(items, dtype=np.float64).T
+    return area_of(Judged(scores, right, numbers.astype(np.int64)))
+
+
 @pytest.mark.parametrize("folds", [0, 3])
 async def test_another_run_judges_by_the_problems_that_are_not_taught(
     folds: int, sampled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -229,17 +245,13 @@ async def test_another_run_judges_by_the_problems_that_are_not_taught(
     assert (run, selection["problems"]) == (str(whole.folder), PROBLEMS - TAUGHT)
     assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(0.85, abs=0.1)
     # The figures are the saved head's.
-    head, items = ValueHead.load(tmp_path), list[tuple[float, float, int]]()
+    head, items = ValueHead.load(tmp_path), list[Item]()
     problems, judging, _ = training._read()
     assert {p.problem.id for p in problems}.isdisjoint(p.problem.id for p in judging)
     assert {predicted.count(problem.problem.id) for problem in judging} == {1}
     for problem in judging:
-        scores = head.predict(problem.features)
-        for candidate in problem.problem.counted:
-            end = problem.problem.steps.ways[candidate][-1]
-            items.append((scores[end], problem.problem.right[candidate], problem.number))
-    columns = np.array(items, dtype=np.float64).T
-    area = area_of(Judged(columns[0], columns[1], columns[2].astype(np.int64)))
+        items += ends_of(problem, head.predict(problem.features))
+    area = area_by_hand(items)
     assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(area, abs=1e-6)
     told = "\n".join(training_lines(report))
     assert f" of {whole.folder}: {PROBLEMS - TAUGHT} problems" in told
@@ -266,17 +278,13 @@ async def test_one_head_of_several_judges_as_it_would_alone(sampled: Path, tmp_p
     assert report is not None
     problems, judging, names = training._read()
     assert not judging
-    items: list[tuple[float, float, int]] = []
+    items = list[Item]()
     for parts in training._splits(problems, judging, names):
         numbers = training._fitted(parts, names).head.numbers
         taught = value_head(training.base, training.settings, numbers, training._figures(parts))
         for problem in parts["held_out"]:
-            scores = taught.predict(problem.features)
-            for candidate in problem.problem.counted:
-                end = problem.problem.steps.ways[candidate][-1]
-                items.append((scores[end], problem.problem.right[candidate], problem.number))
-    columns = np.array(items, dtype=np.float64).T
-    area = area_of(Judged(columns[0], columns[1], columns[2].astype(np.int64)))
+            items += ends_of(problem, taught.predict(problem.features))
+    area = area_by_hand(items)
     assert report["held_out"]["solutions"]["auc"]["value"] == pytest.approx(area, abs=1e-6)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from ponder.backends.drafting import Draft, Ending
 from ponder.backends.vocabulary import Vocabulary
+from ponder.engines.scripted import ScriptedEngine
 from ponder.engines.vllm import VllmEngine, VllmOptions
+from ponder.engines.vllm.model import LoadedModel
 from ponder.engines.vllm.sample import Following, Prompt
 from ponder.engines.vllm.stops import MOST, SeparatorTokens
 from ponder.errors import EngineError, MissingExtraError, UsageError
@@ -210,3 +212,21 @@ async def test_a_sample_that_vllm_ends_early_is_a_failure() -> None:
     assert (found.ended, found.text, found.token_ids) == ("aborted", "aa", None)
     assert found.error == "vLLM ended the sample before its end (length)"
     assert found.usage.generated == 2
+
+
+@pytest.mark.parametrize(("block", "told"), [(32, False), (64, True)])
+async def test_blocks_that_share_little_are_told(
+    block: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text: Any = SimpleNamespace(vocabulary=VOCABULARY)
+    capabilities = ScriptedEngine(lambda _prefix, _seed: "").capabilities
+    known = LoadedModel(text, frozenset(), 100, 1, block, capabilities)
+    for name, stands_in in {
+        "check_installed": lambda: None,
+        "load": lambda _model, _options: None,
+        "describe": lambda _llm, _model, _options: known,
+    }.items():
+        monkeypatch.setattr(f"ponder.engines.vllm.engine.{name}", stands_in)
+    lines: list[str] = []
+    await VllmEngine.open("m", announce=lines.append)
+    assert any("in blocks of 64 tokens" in line for line in lines) is told

@@ -21,7 +21,7 @@ from ponder.evals.study import Plan, plans, run_plans
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
 from ponder.runner import RunObserver, all_failed
-from ponder.store.reading import RunReader
+from ponder.store.reading import RunReader, holds_run
 
 
 def run(
@@ -133,7 +133,7 @@ async def _run(
 
 def _begun(plan: Plan) -> bool:
     """Its engine was opened; where a sweep names several, a stop comes before the later ones."""
-    return (plan.folder / "run.sqlite").exists()
+    return holds_run(plan.folder)
 
 
 def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:

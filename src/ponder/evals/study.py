@@ -39,7 +39,7 @@ from ponder.recipes.registry import (
 from ponder.recipes.toml import recipe_toml
 from ponder.runner import Gate, Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
-from ponder.store.reading import RunReader
+from ponder.store.reading import RunReader, holds_run
 from ponder.store.run import RunStore
 from ponder.types import Example
 from ponder.verifiers.base import Verifier
@@ -242,7 +242,7 @@ def open_store(plan: Plan) -> RunStore:
     """The plan's run directory, made or continued."""
     study = plan.recipe.study
     grows = (*EXTENDABLE, "n") if study.strategy in ("sample", "dvts") else EXTENDABLE
-    if (plan.folder / "run.sqlite").exists():
+    if holds_run(plan.folder):
         with RunReader(plan.folder) as reader:
             kept = reader.recipe()["study"]
         if isinstance(kept, dict) and isinstance(kept.get("n"), int) and kept["n"] > study.n:

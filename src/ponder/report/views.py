@@ -21,7 +21,7 @@ from ponder.report.names import short_names
 from ponder.report.view import RunView, Summary
 from ponder.search.selection import SELECTORS, Aggregation
 from ponder.session.ending import ballot
-from ponder.store.reading import Grades, RunReader
+from ponder.store.reading import Grades, RunReader, holds_run
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.trace import Trace
 from ponder.types import Example
@@ -48,7 +48,7 @@ def find_runs(folder: Path) -> list[Path]:
 
     Raises StoreError when there is none.
     """
-    if (folder / "run.sqlite").exists():
+    if holds_run(folder):
         return [folder]
     paths = (path.parent for path in folder.rglob("run.sqlite"))
     found = sorted(paths, key=lambda path: natural(str(path)))

@@ -23,6 +23,11 @@ Grades = dict[tuple[str, NodePath], bool]
 """Whether a candidate is right, by problem id and candidate path."""
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run in `folder`, of whatever state."""
+    return (folder / DATABASE_NAME).exists()
+
+
 class Opening(NamedTuple):
     """One time that a process wrote to the run."""
 
