@@ -170,3 +170,16 @@ async def test_no_problem_is_opened_while_a_verifier_is_behind() -> None:
             slots.release(2)
         await asyncio.wait_for(opening, 1)
     assert slots.free == 2
+
+
+async def test_no_problem_is_opened_when_a_verifier_falls_behind_as_a_slot_comes_free() -> None:
+    slots = Slots(1)
+    await slots.acquire(0, 1)
+    opening = asyncio.create_task(slots.vacancy())
+    await asyncio.sleep(0)  # the verifier is not behind: what it waits for is the slot
+    with slots.unscored(0, 4):
+        slots.release()
+        await asyncio.sleep(0.01)
+        assert not opening.done()
+        assert slots.free == 1
+    await asyncio.wait_for(opening, 1)
