@@ -41,6 +41,8 @@ class Profile:
     nodes: int
     seconds: dict[str, float]
     """By module, largest first: its own time, with the built-in functions that it calls."""
+    calls: int | None = None
+    """Of functions, those built in among them; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ async def _profile(strategy: str, n: int, problems: int) -> Profile:
         await solve(method, problems, store)
         profiler.disable()
         nodes = sum(len(trace.nodes) for trace in store.traces())
-    return Profile(strategy, nodes, dict(by_module(profiler).most_common()))
+    calls = cast("Any", pstats.Stats(profiler)).total_calls
+    return Profile(strategy, nodes, dict(by_module(profiler).most_common()), calls)
 
 
 def by_module(profiler: cProfile.Profile) -> Counter[str]:
@@ -99,6 +102,10 @@ def section(results: Results) -> Iterator[str]:
     columns = [_column(profile) for profile in results.profiles]
     names = [profile.strategy for profile in results.profiles]
     yield from table(names, zip(*columns, strict=True))
+    calls = [f"{p.strategy} {p.calls / p.nodes:.0f}" for p in results.profiles if p.calls]
+    if calls:
+        yield ""
+        yield f"Calls of functions a node, built-in ones among them: {', '.join(calls)}."
 
 
 def _column(profile: Profile) -> list[str]:

@@ -68,6 +68,22 @@ async def test_a_function_is_a_verifier_and_none_is_none() -> None:
     assert len(trace.nodes) == 2
 
 
+async def test_a_verifier_that_was_named_is_closed_and_one_that_was_given_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closing(ArithmeticVerifier):
+        closed = 0
+
+        async def aclose(self) -> None:
+            type(self).closed += 1
+
+    monkeypatch.setattr("ponder.api.verifier_of", lambda _name, _knobs: Closing())
+    await ponder.asolve("What?", model=ScriptedEngine(reasons), n=1, verifier=Closing())
+    assert Closing.closed == 0
+    await ponder.asolve("What?", model=ScriptedEngine(reasons), n=1, verifier="arithmetic")
+    assert Closing.closed == 1
+
+
 async def test_solve_works_inside_a_running_loop() -> None:
     """As in a notebook."""
     trace = ponder.solve("What?", model=ScriptedEngine(reasons), n=2)

@@ -210,6 +210,22 @@ def test_total_tokens_wait_for_the_lanes_above() -> None:
     assert run.grants[(1, 0)] == 60
 
 
+def test_total_tokens_wait_for_what_other_lanes_cost_to_score() -> None:
+    """They have asked for all that they may ask for above; the last of it is still being scored."""
+    run = Run(Ledger(Budget(total_tokens=600)), lambda _: 20, 60, random.Random(0))
+    first, second = run.ledger.fork(2, 2, 60)
+    for path, lane in (((0,), first), ((1,), first), ((2,), second), ((3,), second)):
+        run.ask(path, lane)
+    for entry in list(run.entries.values()):
+        run.ledger.settle(entry, 100)
+    run.ledger.charge(1, 100)
+    run.ask((0, 0), first)
+    assert (0, 0) not in run.grants
+    run.ledger.charge(1, 80)
+    run.ask((2, 0), second)  # it has its scores, and goes on
+    assert run.grants[(0, 0)] == 20
+
+
 @pytest.mark.parametrize("path", [(0,), (1,)])
 def test_a_lane_never_goes_back(path: NodePath) -> None:
     ledger = Ledger(Budget())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ponder.cli import main
-from ponder.errors import EngineLostError
+from ponder.errors import EngineLostError, VerifierLostError
 from ponder.recipes.registry import VERIFIERS
 from ponder.store.reading import RunReader
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
@@ -167,6 +167,57 @@ def lost_at_the_last(prefix: Prefix, _seed: int) -> str:
     if prefix.problem.id == QUESTIONS[-1]["id"]:
         raise EngineLostError("the model's process is gone")
     return "The answer is 9."
+
+
+def test_a_verifier_that_cannot_be_loaded_ends_the_run_and_the_same_command_goes_on(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never_loads(*_: object) -> list[StepScores | ScoreFailure]:
+        raise VerifierLostError("no room for its weights")
+
+    words: list[object] = ["run", *PLAY, "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
+    words += ["--verifier", "random", "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RandomVerifier, "score", never_loads)
+        status, line = failing(capsys, *words)
+    assert (status, "no room for its weights" in line) == (1, True)
+    with RunReader(tmp_path / "run") as run:
+        assert not run.finished()
+    assert ponder(*words) == 0
+    with RunReader(tmp_path / "run") as run:
+        assert len(run.finished()) == len(QUESTIONS)
+
+
+def test_problems_of_which_nothing_could_be_scored_are_told_and_tried_again(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score, down = RandomVerifier.score, {f"q{i}" for i in range(6)}
+
+    async def down_for_some(
+        self: RandomVerifier, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        if problem.id in down:
+            return [ScoreFailure("the server is down") for _ in prefixes]
+        return await score(self, problem, prefixes)
+
+    monkeypatch.setattr(RandomVerifier, "score", down_for_some)
+    words: list[object] = ["run", *PLAY, "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
+    words += ["--verifier", "random", "--json"]
+    reason = "problems could be scored: the server is down; the same command tries them again"
+    assert ponder(*words) == 1
+    assert f"nothing of 6 of 6 {reason}" in capsys.readouterr().err
+    down.difference_update({"q0", "q1", "q4"})
+    assert ponder(*words) == 0
+    assert f"nothing of 3 of 6 {reason}" in capsys.readouterr().err
+    down.clear()
+    assert ponder(*words) == 0
+    assert "could be scored" not in capsys.readouterr().err
 
 
 def test_an_engine_that_does_not_open_leaves_no_run(

@@ -120,6 +120,19 @@ async def test_the_window_that_agrees_gives_the_answer() -> None:
     assert [candidate.votes for candidate in trace.candidates] == [False] * 5 + [True] * 5
 
 
+async def test_the_last_window_gives_the_answer_too() -> None:
+    """1 has six votes in all, 7 has five."""
+
+    def script(prefix: Prefix, seed: int) -> str:
+        return f"The answer is {texts.pop(0)}."
+
+    texts = list("111121122277777")
+    strategy = RepeatedSampling(n=15, stopping="early_stopping_self_consistency", wave=5)
+    trace = await World(script=script).solve(strategy)
+    assert trace.answer == "7"
+    assert (len(trace.nodes), trace.savings.samples) == (15, 0)
+
+
 async def test_samples_after_the_decision_are_waste() -> None:
     """The last to end decides, so all the others were there and those behind it do not count."""
 

@@ -298,6 +298,15 @@ def test_the_missing_extra_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [None, "some.gguf"])
+def test_the_missing_extra_of_openvino_is_told_before_a_model_is_looked_for(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino_genai", None)
+    with pytest.raises(MissingExtraError, match=r"^openvino-genai is not installed: pip install "):
+        find_base(name)
+
+
 async def test_a_name_on_the_hub_is_found_and_known_by_its_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

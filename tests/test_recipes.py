@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ponder.budget import Budget
 from ponder.errors import UsageError
 from ponder.evals.study import plans
 from ponder.recipes import Recipe
@@ -33,6 +34,14 @@ def test_a_recipe_survives_being_written() -> None:
     }
     asked = recipe(**content).changed({}, {"threads": 2})
     assert Recipe.checked(tomllib.loads(recipe_toml(asked))) == asked
+
+
+@pytest.mark.parametrize("tokens", [7, 1_000_000, 1_234_567, 123_456_789_012])
+def test_a_budget_keeps_every_digit(tokens: int) -> None:
+    asked = recipe(budget={"total_tokens": float(tokens), "seconds": 1234.5678})
+    assert asked.study.budgets() == Budget(total_tokens=tokens, seconds=1234.5678)
+    with pytest.raises(UsageError, match=f"must be a whole number, got '{tokens}.5'"):
+        recipe(budget={"generations": tokens + 0.5})
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

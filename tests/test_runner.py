@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ponder.budget import Budget, Entry
 from ponder.engines.replay import ReplayEngine
 from ponder.engines.scripted import Reply
 from ponder.errors import ReplayError, UnsupportedError
-from ponder.runner import Job, Method, all_failed, replay, run, unfinished
+from ponder.runner import Job, Method, all_failed, replay, run, unfinished, unscored
 from ponder.session import SessionOptions, Slots
 from ponder.session.calls import seed_of
 from ponder.store.reading import RunReader
@@ -30,9 +31,20 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Trace
-from ponder.types import Answer, Completion, Example, Prefix, Problem, Sample, Sampling, Step
+from ponder.types import (
+    Answer,
+    Completion,
+    Example,
+    Prefix,
+    Problem,
+    Sample,
+    Sampling,
+    ScoreFailure,
+    Step,
+)
 from ponder.verifiers.replay import ReplayVerifier
-from tests.playing import PlainAnswers, World, fails_sometimes, reasons
+from ponder.verifiers.scripted import ScriptedVerifier
+from tests.playing import PlainAnswers, World, fails_sometimes, judged, reasons
 from tests.resumed_run import examples
 
 STEPS = Sampling(separator="\n\n")
@@ -106,32 +118,58 @@ async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:
     assert ended[-1] == "p000"
 
 
+class Quiet:
+    """A view that shows nothing."""
+
+    def on_node(self, problem_id: str, node: object) -> None:
+        pass
+
+    def on_decision(self, problem_id: str, decision: object) -> None:
+        pass
+
+    def on_problem_done(self, problem_id: str, trace: Trace) -> None:
+        pass
+
+
 @pytest.mark.parametrize("budget", [None, Budget(generated_tokens=500)])
 @pytest.mark.parametrize(
     "strategy",
     [RepeatedSampling(n=8), BeamSearch(8, sampling=STEPS), DiverseVerifierTreeSearch(8)],
     ids=lambda strategy: strategy.name,
 )
+@pytest.mark.parametrize("watched", [False, True])
 async def test_a_problem_is_freed_when_it_ends(
-    tmp_path: Path, strategy: Strategy, budget: Budget | None
+    tmp_path: Path, strategy: Strategy, budget: Budget | None, watched: bool
 ) -> None:
-    """Whatever was made for it, and with no help of the garbage collector."""
+    """Whatever was made for it, and with no help of the garbage collector.
+
+    With it goes what verifiers keep of it, which they do as long as its object is there.
+    """
 
     def alive() -> Counter[type]:
         kinds = {Prefix, Step, Sample, Completion, Entry}
         return Counter(kind for kind in map(type, gc.get_objects()) if kind in kinds)
 
-    world = World(1)
+    scored: set[weakref.ref[Problem]] = set()
+
+    def noting(problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...]:
+        scored.add(weakref.ref(problem))
+        return judged(problem, texts)
+
+    world = World(1, verifiers=(ScriptedVerifier(noting),))
     method = world.method(strategy)
     if budget is not None:
         method = replace(method, budget=lambda _: budget)
     with opened(tmp_path, 2) as store:
+        observer = Quiet() if watched else None
+        jobs = [Job(e.problem, method, store, observer) for e in store.examples()]
         gc.collect()
         before = alive()
         gc.disable()
         try:
-            await run([Job(e.problem, method, store) for e in store.examples()], Slots(world.slots))
+            await run(jobs, Slots(world.slots))
             assert alive() == before
+            assert not any(problem() for problem in scored)
         finally:
             gc.enable()
         assert [trace.answer is not None for trace in store.traces()] == [True, True]
@@ -184,6 +222,23 @@ async def test_problems_whose_samples_all_failed_are_tried_again(tmp_path: Path)
         assert not any(all_failed(trace) for trace in store.traces())
 
 
+async def test_problems_of_which_nothing_could_be_scored_are_tried_again(tmp_path: Path) -> None:
+    strategy = RepeatedSampling(selector="weighted")
+    with opened(tmp_path, 3) as store:
+        down = ScriptedVerifier(
+            lambda p, t: ScoreFailure("down") if p.id != "p001" else judged(p, t)
+        )
+        await solved(World(verifiers=(down,)), strategy, store)
+        assert [unscored(trace) for trace in store.traces()] == [True, False, True]
+        problems = [example.problem for example in store.examples()]
+        assert [p.id for p in unfinished(store, problems, strategy.n)] == ["p000", "p002"]
+        world = World()
+        await solved(world, strategy, store)
+        assert world.engine.calls == 0, "the samples were in the log"
+        assert not any(unscored(trace) for trace in store.traces())
+        assert unfinished(store, problems, strategy.n) == []
+
+
 @pytest.mark.parametrize(
     "strategy",
     [
@@ -204,6 +259,7 @@ async def test_a_replay_makes_no_call_and_gives_equal_digests(
     method = Method(strategy, ReplayEngine(world.engine.capabilities), verifiers, answers)
     with RunReader(tmp_path) as reader:
         pairs = [pair async for pair in replay(reader, method)]
+        assert not any(reader.log.at_hand(kept.problem_id) for kept, _ in pairs)
     assert len(pairs) == 6
     assert all(kept.digest() == again.digest() for kept, again in pairs)
     assert any(node.error for kept, _ in pairs for node in kept.nodes)

@@ -37,6 +37,12 @@ def test_unscored_nodes_are_expanded_only_when_there_is_no_other() -> None:
     assert expandable((0, 2), scores) == (0, 2)
 
 
+def test_text_of_no_token_is_no_step() -> None:
+    """What was left of a character whose first bytes ended the step before."""
+    assert split(Completion(0, "\ufffd", "eos", token_ids=(), offsets=()), "\n\n") == ()
+    assert len(split(Completion(0, "\ufffd", "eos"), "\n\n")) == 1
+
+
 @pytest.mark.parametrize(
     ("width", "nodes", "shares"),
     [(16, 4, (4, 4, 4, 4)), (10, 2, (5, 5)), (7, 3, (3, 2, 2)), (8, 1, (8,)), (3, 0, ())],

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ponder.budget import Budget
 from ponder.errors import UsageError
+from ponder.evals.refinement import changes
+from ponder.session import SessionOptions
 from ponder.strategies import SelfRefine
 from ponder.types import Prefix, Problem, ScoreFailure
 from ponder.verifiers.scripted import ScriptedVerifier
@@ -71,6 +74,19 @@ async def test_feedback_that_accepts_ends_the_chain() -> None:
     assert len(trace.nodes) == 6
     assert [d.kind for d in trace.decisions].count("accepted") == 3
     assert all(candidate.votes for candidate in trace.candidates)
+
+
+async def test_a_refinement_that_the_budget_cut_replaces_nothing() -> None:
+    def script(prefix: Prefix, seed: int) -> str:
+        return f"{'so ' * 20}{never_content(prefix, seed)}"
+
+    options = SessionOptions(budget=Budget(generated_tokens=70))
+    trace = await World(script=script, verifiers=(), options=options).solve(SelfRefine(rounds=2))
+    assert [node.cut for node in trace.nodes] == [False, False, True]
+    assert [(c.path, c.votes) for c in trace.candidates] == [((0,), True), ((0, 0, 0), False)]
+    assert trace.answer == "0"
+    right = dict.fromkeys([(trace.problem_id, c.path) for c in trace.candidates], True)
+    assert changes([trace], right).refinements == 0
 
 
 async def test_chains_do_not_wait_for_each_other() -> None:

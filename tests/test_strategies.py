@@ -295,8 +295,11 @@ def budgets(count: int) -> list[tuple[int, int, Budget]]:
 async def check_budgets(count: int) -> None:
     for number, (place, seed, budget) in enumerate(budgets(count)):
         options = SessionOptions(seed=seed, budget=budget)
+        judge = ScriptedVerifier(judged, tokens=number % 3 * 10)
         traces = [
-            await World(order, script=fails_sometimes, options=options).solve(STRATEGIES[place])
+            await World(order, script=fails_sometimes, verifiers=(judge,), options=options).solve(
+                STRATEGIES[place]
+            )
             for order in (2 * number + 1, 2 * number + 2)
         ]
         assert traces[0].digest() == traces[1].digest(), (place, seed, budget)

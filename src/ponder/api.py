@@ -78,6 +78,9 @@ async def asolve(
             return await solve_one(problem, method, MemoryCallLog(), slots, observer=observer)
         finally:
             await asyncio.to_thread(answers.close)
+            if not hasattr(verifier, "info"):  # made here
+                for made in verifiers:
+                    await made.aclose()
 
 
 def solve(question: str | Problem, **options: Any) -> Trace:

@@ -281,15 +281,20 @@ class Ledger:
         return None
 
     def _unasked(self, entry: Entry) -> list[tuple[Lane, int]]:
-        """Other lanes that may still ask for samples before `entry`, with the most of them."""
+        """Other lanes that may still ask for samples before `entry`, with the most of them.
+
+        Where a verifier's tokens count, those too that have asked for all of them and have not gone
+        on: what the last of these cost to score is not told yet.
+        """
+        scored = self.budget.total_tokens is not None
         ahead = []
         for lane in self._lanes:
             if lane is entry.lane or not lane.open or lane.depth > entry.depth:
                 continue
             depths = entry.depth - lane.depth + (lane.index < entry.lane.index)
             most = lane.width * depths - (lane.asked if depths else 0)
-            if most > 0:
-                ahead.append((lane, most))
+            if most > 0 or (scored and lane.depth < entry.depth):
+                ahead.append((lane, max(most, 0)))
         return ahead
 
     def _left(

@@ -7,7 +7,8 @@
     │   └── UnsupportedError  the engine cannot do what the strategy needs
     ├── EngineLostError       an engine ended for good in the midst of its work
     ├── RequestError          an HTTP request failed for good (`ponder.backends.http_errors`)
-    ├── VerifierError         a verifier cannot be opened
+    ├── VerifierError         a verifier cannot be opened, or fails
+    │   └── VerifierLostError its model cannot be loaded: it will never score
     ├── StoreError            a run directory cannot be read or written
     │   ├── RunLockedError    another process writes to it
     │   └── RecipeMismatchError  it holds a run of another recipe
@@ -49,7 +50,14 @@ class EngineLostError(PonderError):
 
 
 class VerifierError(PonderError):
-    """A verifier cannot be opened."""
+    """A verifier cannot be opened, or fails."""
+
+
+class VerifierLostError(VerifierError):
+    """A verifier's model cannot be loaded: as with `EngineLostError` it ends the run.
+
+    A run that went on would draw every sample and choose without scores.
+    """
 
 
 class StoreError(PonderError):

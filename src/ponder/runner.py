@@ -96,6 +96,7 @@ async def solve(
 ) -> Trace:
     """Solve one problem; the log answers what it knows already."""
     options = replace(method.options, rank=rank)
+    problem = replace(problem)  # what verifiers hold of a problem goes with its object: at the end
     if method.budget is not None:
         options = replace(options, budget=method.budget(problem.id))
     async with (
@@ -152,14 +153,27 @@ async def _finish(job: Job, slots: Slots, rank: int, solving: set[int], gate: Ga
 
 
 def unfinished(store: RunReader, problems: Iterable[Problem], n: int) -> list[Problem]:
-    """The problems left to do at `n`: without a trace, with one of another n, or all failed."""
-    done = {trace.problem_id for trace in store.traces() if trace.n == n and not all_failed(trace)}
+    """The problems left to do at `n`: without a trace, with one of another n, or all failed.
+
+    Those of which a verifier could score nothing, too: their samples are in the call log.
+    """
+    done = {
+        trace.problem_id
+        for trace in store.traces()
+        if trace.n == n and not all_failed(trace) and not unscored(trace)
+    }
     return [problem for problem in problems if problem.id not in done]
 
 
 def all_failed(trace: Trace) -> bool:
     """Every sample of the problem failed."""
     return bool(trace.nodes) and all(node.error is not None for node in trace.nodes)
+
+
+def unscored(trace: Trace) -> bool:
+    """Some verifier was asked and could score nothing of the problem."""
+    scores = [own for node in trace.nodes for own in node.scores.items()]
+    return {name for name, _ in scores} != {name for name, own in scores if own is not None}
 
 
 async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace, Trace]]:
@@ -185,6 +199,7 @@ async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace,
         if trace.digest() != kept.digest():
             _check_recorded(method)
         yield kept, trace
+        store.log.forget(kept.problem_id, store.log.appended(kept.problem_id))
 
 
 class _Recorded:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
@@ -18,12 +19,18 @@ import httpx
 
 from ponder.backends.backoff import Backoff
 from ponder.backends.http_access import KeyFromEnvironment, certificates, checked_url
-from ponder.backends.http_errors import RequestError, TransientError, failure_of
+from ponder.backends.http_errors import (
+    BUSY_STATUSES,
+    PassingError,
+    RequestError,
+    TransientError,
+    failure_of,
+)
 from ponder.errors import UsageError
 
 JsonObject = dict[str, object]
-BUSY_STATUSES = (429, 503)
-"""What a server answers that has too much to do."""
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+"""A return at the end may be the first half of an end that the next chunk completes."""
 
 Received = TypeVar("Received")
 
@@ -97,7 +104,7 @@ class HttpClient:
             except TransientError as failure:
                 wait = self._wait(attempt, failure)
                 if received or wait is None:
-                    raise RequestError(str(failure), failure.status) from failure
+                    raise failure.for_good() from failure
             self.retried += 1
             await asyncio.sleep(wait)
 
@@ -123,7 +130,7 @@ class HttpClient:
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 yield _parsed(await self._timed(response.aread()))
                 return
-            lines = response.aiter_lines()
+            lines = _lines(response.aiter_bytes())
             while (data := await self._timed(_next_data(lines))) is not None:
                 event = _parsed(data)
                 if event.get("error"):
@@ -136,9 +143,9 @@ class HttpClient:
     ) -> AsyncIterator[httpx.Response]:
         """The checked response, not read yet; every failure inside is told with its address."""
         url = self._url(path)
-        request = self._client.build_request(method, url, json=body)
         response: httpx.Response | None = None
         try:
+            request = self._client.build_request(method, url, json=body)
             response = await self._timed(self._client.send(request, stream=True))
             await self._check(response)
             yield response
@@ -147,7 +154,10 @@ class HttpClient:
         except httpx.HTTPError as failure:
             raise RequestError(f"{url}: {_named(failure)}") from failure
         except TimeoutError as late:
-            raise RequestError(f"{url}: nothing came for {self._timeout:g} s") from late
+            raise PassingError(f"{url}: nothing came for {self._timeout:g} s") from late
+        except UnicodeEncodeError as failure:
+            reason = "the request holds half of a surrogate pair, which cannot be sent"
+            raise RequestError(f"{url}: {reason}") from failure
         except RequestError as failure:
             failure.args = (f"{url}: {self._key.hidden_in(str(failure))}",)
             raise
@@ -171,6 +181,16 @@ class HttpClient:
     def _url(self, path: str) -> str:
         beside = path.startswith("/")
         return self.base_url.removesuffix("/v1") + path if beside else f"{self.base_url}/{path}"
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Lines as server-sent events have them: other signs that end lines are part of the text."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = _LINE_END.split(rest + chunk)
+        for line in lines:
+            yield line.decode(errors="replace")
+    yield rest.decode(errors="replace")
 
 
 async def _next_data(lines: AsyncIterator[str]) -> str | None:

@@ -6,6 +6,9 @@ import json
 
 from ponder.errors import PonderError
 
+BUSY_STATUSES = (429, 503)
+"""What a server answers that has too much to do."""
+
 LONGEST_REASON = 300
 """Characters of a server's own words that an error repeats."""
 
@@ -19,6 +22,13 @@ class RequestError(PonderError):
         """The HTTP status, if one was received."""
 
 
+class PassingError(RequestError):
+    """A request that failed however often, for a reason of the moment.
+
+    The server is busy or silent, or the connection broke: it says nothing of what the server can.
+    """
+
+
 class TransientError(RequestError):
     """A failure that may pass: 429, 5xx or a lost connection. Never leaves the HTTP client."""
 
@@ -28,6 +38,11 @@ class TransientError(RequestError):
         super().__init__(message, status)
         self.retry_after = retry_after
         """The `Retry-After` header as it came."""
+
+    def for_good(self) -> RequestError:
+        """What it is when it is not tried again: a 500 may well be the server's last word."""
+        passing = self.status in (None, *BUSY_STATUSES)
+        return (PassingError if passing else RequestError)(str(self), self.status)
 
 
 def failure_of(body: bytes) -> str:

@@ -33,7 +33,7 @@ class OpenVinoProcess:
         """The samples of a draw as they end; closing the iterator cancels what still runs.
 
         When the process dies, each sample that had not ended is yielded as failed. Raises
-        EngineLostError when it has died too often to be started again.
+        EngineLostError when it has died too often to be started again, or cannot be.
         """
         try:
             connection = await self._living()
@@ -102,5 +102,11 @@ class OpenVinoProcess:
     async def _start(self, dead: Connection | None) -> Connection:
         if dead is not None:
             await dead.aclose()
-        self._connection = await Connection.open(self._settings)
+        try:
+            self._connection = await Connection.open(self._settings)
+        except EngineError as error:
+            if dead is None:
+                raise
+            lost = f"{dead.death}; it could not be started again: {error}"
+            raise EngineLostError(lost) from error
         return self._connection

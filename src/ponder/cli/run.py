@@ -20,8 +20,11 @@ from ponder.evals.planning import PILOT
 from ponder.evals.study import Plan, plans, run_plans
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
-from ponder.runner import RunObserver, all_failed
+from ponder.runner import RunObserver, all_failed, unscored
+from ponder.session.calls import unpack_scores
 from ponder.store.reading import RunReader, holds_run
+from ponder.trace import Trace
+from ponder.types import ScoreFailure
 
 
 def run(
@@ -146,9 +149,26 @@ def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:
             raise PonderError(f"{plan.folder} was not begun; {mend}")
         with RunReader(plan.folder) as reader:
             total, traces = len(reader.examples()), list(reader.traces())
+            unread = _unscored(reader, traces)
         if len(traces) < total:
             raise PonderError(
                 f"{plan.folder}: {len(traces)} of {total} problems are finished; {mend}"
             )
         if traces and all(all_failed(trace) for trace in traces):
             raise PonderError(f"{plan.folder}: every sample failed: {traces[0].nodes[0].error}")
+        if unread:
+            told = f"{plan.folder}: {unread}; the same command tries them again"
+            if len(traces) == sum(map(unscored, traces)):
+                raise PonderError(told)
+            announce(told)
+
+
+def _unscored(reader: RunReader, traces: Sequence[Trace]) -> str | None:
+    """How many problems a verifier could score nothing of, with the first reason."""
+    problems = [trace.problem_id for trace in traces if unscored(trace)]
+    if not problems:
+        return None
+    calls = reader.log.load(problems[0]).items()
+    failed = (unpack_scores(call) for key, call in calls if key.kind == "score" and call.failed)
+    reason = next((scores.reason for scores in failed if isinstance(scores, ScoreFailure)), "-")
+    return f"nothing of {len(problems)} of {len(traces)} problems could be scored: {reason}"

@@ -12,9 +12,10 @@ import typer
 from ponder.api import FROM_RECIPE, asolve
 from ponder.cli.terminal import announce, errors, output, print_json
 from ponder.cli.words import given, numbers, with_keys
-from ponder.errors import UsageError
+from ponder.errors import PonderError, UsageError
 from ponder.recipes import Recipe
 from ponder.report.live import LiveSearch
+from ponder.runner import all_failed
 from ponder.store.records import TRACE
 from ponder.trace import Trace
 
@@ -31,7 +32,7 @@ def solve(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="A prompt's name, or a file.")] = None,
     budget: Annotated[list[str] | None, typer.Option(help="KIND=NUMBER, repeatable.")] = None,
-    seed: Annotated[int, typer.Option(help="The seed of all samples.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="The seed of all samples.")] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe; options replace its values.")
     ] = None,
@@ -57,6 +58,8 @@ def solve(
         print_json(TRACE.adapter.dump_python(trace, mode="json"))
     else:
         output().print(trace.answer or "no answer", markup=False, soft_wrap=True)
+    if all_failed(trace):
+        raise PonderError(f"every sample failed: {trace.nodes[0].error}")
 
 
 def _base(recipe: Path | None, model: str | None) -> Recipe:

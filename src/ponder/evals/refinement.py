@@ -22,12 +22,16 @@ class Changes(NamedTuple):
 def changes(traces: Iterable[Trace], grades: Mapping[tuple[str, NodePath], bool]) -> Changes:
     """Count what each refinement did to the solution before it.
 
-    Candidates of one chain share the first index of their paths; a deeper one came later.
+    Candidates of one chain share the first index of their paths; a deeper one came later. One that
+    the budget cut replaced nothing.
     """
     refinements = lost = won = 0
     for trace in traces:
         chains: dict[int, list[bool]] = {}
+        cut = {node.path for node in trace.nodes if node.cut}
         for candidate in sorted(trace.candidates, key=lambda one: len(one.path)):
+            if candidate.path in cut:
+                continue
             right = grades.get((trace.problem_id, candidate.path), False)
             chains.setdefault(candidate.path[0], []).append(right)
         for rounds in chains.values():

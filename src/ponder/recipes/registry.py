@@ -108,7 +108,7 @@ def check_fitted(strategy: Strategy, study: Study) -> None:
 def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
     """The verifier of that name with its knobs; `module:function` is a user's own."""
     if ":" in name:
-        return FunctionVerifier(name, **knobs)
+        return _made(FunctionVerifier, name, knobs, function=name)
     if name == "mix":
         return MixVerifier([_part_of_mix(part, value) for part, value in knobs.items()])
     kind = VERIFIERS.get(name)
@@ -116,13 +116,19 @@ def verifier_of(name: str, knobs: Mapping[str, Any]) -> Verifier:
         raise UsageError(
             f"unknown verifier {name!r}: use one of {_names(VERIFIERS)}, mix or module:function"
         )
-    knobs_of = [field for field in fields(kind) if field.init]
+    return _made(kind, name, knobs)
+
+
+def _made(kind: Any, name: str, knobs: Mapping[str, Any], **own: object) -> Verifier:
+    """The verifier with its knobs checked; `own` are those that its name says."""
+    knobs_of = [field for field in fields(kind) if field.init and field.name not in own]
     known = _known_knobs(name, knobs, {field.name for field in knobs_of})
     for field in knobs_of:
         if field.name not in knobs and field.default is field.default_factory is MISSING:
             raise UsageError(f"{name} needs the knob {field.name!r}")
     types = get_type_hints(kind)
-    verifier: Verifier = kind(**{k: _of_type(name, k, v, types[k]) for k, v in known.items()})
+    checked = {knob: _of_type(name, knob, value, types[knob]) for knob, value in known.items()}
+    verifier: Verifier = kind(**own, **checked)
     return verifier
 
 

@@ -11,17 +11,20 @@ DEFAULT_SEPARATOR = "\n\n"
 
 
 def split(completion: Completion, separator: str | None) -> tuple[Step, ...]:
-    """The completion's steps; none for a text of white space only.
+    """The completion's steps; none for a text of white space only, or of no token.
 
     A token is never split: with ids, a step ends with the token in which the separator completes.
     A rest of white space only belongs to the step before it, so that no step is empty.
     """
-    if not completion.text.strip():
-        return ()
+    if not completion.text.strip() or completion.token_ids == ():
+        return ()  # text of no token: what was left of a character that the step before had split
     if completion.token_ids is None or completion.offsets is None:
         ends = _merge(completion.text, _text_ends(completion.text, separator))
         cuts = zip([0, *ends[:-1]], ends, strict=True)
-        return tuple(Step(completion.text[start:end]) for start, end in cuts)
+        return tuple(
+            Step(completion.text[start:end], logprobs=_logprobs(completion, start, end))
+            for start, end in cuts
+        )
     return tuple(_token_steps(completion, separator))
 
 
@@ -61,6 +64,14 @@ def _merge(text: str, ends: list[int]) -> list[int]:
             continue
         start = end
     return kept
+
+
+def _logprobs(completion: Completion, start: int, end: int) -> tuple[float, ...] | None:
+    """Of the tokens that begin in this part of the text; None: not told."""
+    if completion.logprobs is None or completion.offsets is None:
+        return None
+    starts = (0, *completion.offsets[:-1])
+    return completion.logprobs[bisect_left(starts, start) : bisect_left(starts, end)]
 
 
 def _token_steps(completion: Completion, separator: str | None) -> Iterator[Step]:

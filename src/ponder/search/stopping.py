@@ -1,7 +1,8 @@
 """When enough samples have been seen: exact rules, which change no answer, and statistical ones.
 
-A rule is asked after each sample in index order, while there is at least one `left`; it sees the
-ballots so far, a sample without a vote among them as a ballot without a key.
+A rule is asked after each sample in index order, while there is at least one `left` (the rule
+by windows after the last one too); it sees the ballots so far, a sample without a vote among them
+as a ballot without a key.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Poll:
         self.ballots: list[Ballot] = []
         """Counted, in index order; it ends where the rule said so."""
         self.settled = False
-        """The rule ended it before the last of the `n`."""
+        """The rule ended it: before the last of the `n`, but for a last window that agrees."""
         self._rule = rule
         self._n = n
         self._early: dict[int, Ballot] = {}
@@ -137,4 +138,5 @@ class Poll:
         while not self.settled and len(self.ballots) in self._early:
             self.ballots.append(self._early.pop(len(self.ballots)))
             left = self._n - len(self.ballots)
-            self.settled = self._rule is not None and left > 0 and self._rule(self.ballots, left)
+            asked = left > 0 or self._rule is unanimous_window  # the last window decides alone, too
+            self.settled = self._rule is not None and asked and self._rule(self.ballots, left)

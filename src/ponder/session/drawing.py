@@ -99,6 +99,7 @@ class Drawing:
         for task in self._tasks:
             task.cancel()
         await self._group.__aexit__(kind, error, traceback)
+        self._on_counted = None  # the session's own: the two would hold each other
 
     @property
     def overdue(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from ponder.errors import EngineError, VerifierError
+from ponder.errors import EngineError, VerifierError, VerifierLostError
 from ponder.session.calls import pack_scores, score_request, unpack_scores
 from ponder.session.options import SessionOptions
 from ponder.store.base import CallKey, CallLog
@@ -111,9 +111,14 @@ class Scoring:
     async def _call(
         self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
     ) -> list[Scores]:
-        """The verifier's answers, with every kind of failure turned into a `ScoreFailure`."""
+        """The verifier's answers, with every kind of failure turned into a `ScoreFailure`.
+
+        But one that will fail for good: VerifierLostError is raised.
+        """
         try:
             scores = await verifier.score(self._problem, prefixes)
+        except VerifierLostError:
+            raise
         except (VerifierError, EngineError, OSError) as error:
             return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
         if len(scores) != len(prefixes):

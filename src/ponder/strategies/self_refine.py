@@ -89,7 +89,7 @@ class SelfRefine:
                 [solution for chain in chains for solution in chain],
                 self.selector,
                 self.aggregation,
-                {solution.path for chain in chains for solution in chain[:-1]},
+                {solution.path for chain in chains for solution in _replaced(chain)},
             )
         )
 
@@ -166,6 +166,11 @@ class SelfRefine:
             if not sample.failed:
                 return sample
         return None
+
+
+def _replaced(chain: Sequence[Sample]) -> Sequence[Sample]:
+    """What a later solution of the chain replaces: one that the budget cut replaces nothing."""
+    return [solution for solution in chain if not solution.cut][:-1]
 
 
 def _said(sample: Sample, next_turn: Message) -> Sequence[Message]:

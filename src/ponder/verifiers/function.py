@@ -13,13 +13,15 @@ from functools import partial
 from importlib import import_module
 from numbers import Real
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import VerifierInfo
 from ponder.verifiers.reading import step_texts
 
+ScoresWhat = Literal["steps", "solution"]
+Estimates = Literal["correctness", "value"]
 Scores = Iterable[float] | float
 Scorer = Callable[[Problem, tuple[str, ...]], Scores | Awaitable[Scores]]
 """Called with the problem and the step texts; returns one score a step, or one for a solution."""
@@ -36,11 +38,11 @@ class FunctionVerifier:
 
     function: Scorer | str
     """The callable, or where it is: "module:name"."""
-    scores: Literal["steps", "solution"] = "steps"
+    scores: ScoresWhat = "steps"
     """`solution`: the function returns one number for the whole."""
     low: float = 0.0
     high: float = 1.0
-    estimates: Literal["correctness", "value"] = "correctness"
+    estimates: Estimates = "correctness"
     name: str = "function"
     _scorer: Scorer = field(init=False, repr=False)
     _identity: str = field(init=False, repr=False)
@@ -51,6 +53,10 @@ class FunctionVerifier:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise UsageError(f"`low` must be below `high`, got {self.low} and {self.high}")
+        for knob, words in (("scores", get_args(ScoresWhat)), ("estimates", get_args(Estimates))):
+            if getattr(self, knob) not in words:
+                told = f"must be one of {', '.join(words)}, got {getattr(self, knob)!r}"
+                raise UsageError(f"`{knob}` {told}")
         found = load_function(self.function) if isinstance(self.function, str) else self.function
         if not callable(found):
             raise UsageError(f"`function` must be callable, got {found!r}")
@@ -123,12 +129,17 @@ def load_function(spec: str) -> Scorer:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    if module_name.startswith("."):
+        raise UsageError(f"a function is named by its module, as score:judge, got {spec!r}")
     try:
         found: object = import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"cannot load the function {spec!r}: {error}") from error
+    except Exception as error:  # whatever the user's module raises as it is read
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"cannot load the function {spec!r}: {line}") from error
     return cast(Scorer, found)
 
 

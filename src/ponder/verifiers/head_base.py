@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol
 
 from ponder.backends.local_model import find_model
 from ponder.backends.models import silent
-from ponder.errors import UsageError
+from ponder.errors import MissingExtraError, UsageError
 from ponder.verifiers.head_config import BaseOf, Precision, Prompt
 from ponder.verifiers.openvino_base import OpenVinoBase
 from ponder.verifiers.reward_opening import DTYPES, DType
@@ -82,6 +83,8 @@ def find_base(
         device=device,
         memory_share=memory_share,
     )
+    if find_spec("openvino_genai") is None:  # before a model is fetched
+        raise MissingExtraError("openvino-genai", "embedded")
     return OpenVinoBase.find(find_model(named, announce), named, threads, dtype, trained)
 
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from math import fsum, inf
 
-from ponder.errors import EngineError, UsageError, VerifierError
+from ponder.errors import EngineError, UsageError, VerifierError, VerifierLostError
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo, reads_question
 
@@ -121,9 +121,11 @@ def _mean(scores: Sequence[float], weights: Sequence[float]) -> float:
 async def _ask(
     part: Verifier, problem: Problem, prefixes: Sequence[Prefix]
 ) -> list[StepScores | ScoreFailure]:
-    """The part's answers; an error of the whole part fails every prefix."""
+    """The part's answers; an error of the whole part fails every prefix, but if it is lost."""
     try:
         return await part.score(problem, prefixes)
+    except VerifierLostError:
+        raise
     except (VerifierError, EngineError, OSError) as error:
         return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ponder.errors import EngineError, VerifierError, VerifierLostError
+
 Opened = TypeVar("Opened")
 
 
@@ -25,14 +27,17 @@ class OpenedOnce(Generic[Opened]):
         return task.result()
 
     async def get(self) -> Opened:
-        """What is open; raises what opening raised, each time."""
+        """What is open; raises what opening raised, each time: VerifierLostError for a failure."""
         if self._task is None or self._task.cancelled():
             self._task = asyncio.create_task(asyncio.to_thread(self._open_it))
-        return await asyncio.shield(self._task)
+        try:
+            return await asyncio.shield(self._task)
+        except (VerifierError, EngineError, OSError) as error:
+            raise VerifierLostError(str(error) or type(error).__name__) from error
 
     async def take(self) -> Opened | None:
         """Give back what is open, to be closed, and forget it: the next `get` opens again."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():  # done: maybe in a loop that is closed
             await asyncio.wait([self._task])
         opened, self._task = self.opened, None
         return opened

@@ -10,7 +10,7 @@ from typing import Any, Self
 from ponder.backends.local_model import LocalModel
 from ponder.backends.openvino_graph import states_graph
 from ponder.backends.openvino_trees import Computed, OpenVinoTrees, engine_version
-from ponder.errors import EngineError, MissingExtraError, UsageError
+from ponder.errors import EngineError, UsageError
 from ponder.types import Message
 from ponder.verifiers.head_config import PRECISIONS, BaseOf, Precision, Prompt
 from ponder.verifiers.reward_opening import DType
@@ -73,10 +73,8 @@ class FolderTokenizer:
     """The tokenizer and chat template in an exported model's folder."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            import openvino_genai
-        except ImportError:
-            raise MissingExtraError("openvino-genai", "embedded") from None
+        import openvino_genai
+
         self._tokenizer: Any = openvino_genai.Tokenizer(folder)
         if not self._tokenizer.chat_template:
             raise EngineError(f"{folder} has no chat template")

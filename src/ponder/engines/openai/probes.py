@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ponder.backends.http import HttpClient
-from ponder.backends.http_errors import RequestError
+from ponder.backends.http_errors import PassingError, RequestError
 from ponder.engines.openai.abilities import Abilities, abilities_file, digest, load, save
 from ponder.engines.openai.requests import Prompt
 from ponder.engines.openai.server import Listed, ProbeError, Server
@@ -44,6 +44,10 @@ async def abilities_of(
             known = await discover(server, template, listed)
             if file:
                 save(file, known)
+    except PassingError as failure:
+        raise EngineError(
+            f"{failure}; what the server can do is not known yet, so try again"
+        ) from (failure)
     except RequestError as failure:
         raise EngineError(str(failure)) from failure
     return known
@@ -52,12 +56,15 @@ async def abilities_of(
 async def discover(server: Server, given: str | None, listed: Listed) -> Abilities:
     """Probe `server`, with the caller's own chat template if one is given.
 
-    Raises EngineError when no request at all gets an answer.
+    Raises EngineError when no request at all gets an answer, PassingError where one fails for a
+    reason of the moment.
     """
     failures: list[str] = []
     for way in ways(given):
         try:
             found, able = await tried(way, server, given)
+        except PassingError:
+            raise  # it says nothing of the way, and what is found is kept
         except (ProbeError, RequestError) as failure:
             failures.append(f"{way.mode} by {way.rendering}: {failure}")
         else:
@@ -135,6 +142,8 @@ async def _chat_only(server: Server, listed: Listed, failures: list[str]) -> Abi
     try:
         able = await server.with_optional_fields(Prompt.of_messages(OPENING.messages))
         return await _described(able, way, None, listed, failures, continues=False)
+    except PassingError:
+        raise
     except RequestError as failure:
         raise EngineError(f"the server answers no request: {failure}") from failure
 

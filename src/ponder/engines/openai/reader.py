@@ -30,6 +30,8 @@ class Tokens:
     logprobs: list[float] | None = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     """Where each token's piece ends in the text, in characters."""
+    lump: int | None = None
+    """Where the last piece of several tokens ends."""
     count: int | None = 0
     """Tokens drawn; 0 when none was told, since even an empty answer has its end-of-text token."""
 
@@ -40,6 +42,8 @@ class Tokens:
         self.logprobs = _extended(self.logprobs, piece.logprobs)
         self.count = None if self.count is None or size is None else self.count + size
         self.offsets += [end] * (size or 0)
+        if (size or 0) > 1:
+            self.lump = end
 
     def keep(self, count: int) -> None:
         """Drop all tokens but the first `count`; they stay counted, since they were drawn."""
@@ -135,8 +139,11 @@ class Reader:
             return _at_limit(self.sampling, generated)
         if separator is not None and self.stopped_by == separator:
             self.text += "" if self.text.endswith(separator) else separator
+            self.tokens.offsets[-1:] = [len(self.text)] if self.tokens.offsets else []
             return "separator"
         ends = [0, *self.tokens.offsets]
+        if self.tokens.lump == ends[-1]:  # which of them is the end-of-text token is not told
+            self.tokens.ids = self.tokens.logprobs = None
         self.tokens.keep(sum(end < ends[-1] for end in ends))
         return "eos"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ponder.backends.http import HttpClient, JsonObject
-from ponder.backends.http_errors import RequestError
+from ponder.backends.http_errors import PassingError, RequestError
 from ponder.engines.openai.abilities import digest
 from ponder.engines.openai.drawing import draw
 from ponder.engines.openai.reader import Reader
@@ -73,6 +73,8 @@ class Server:
         """How many sequences it runs at once, as llama.cpp tells; None elsewhere."""
         try:
             told = (await self.http.get("/props")).get("total_slots")
+        except PassingError:
+            raise
         except RequestError:
             return None
         return told if isinstance(told, int) and told > 0 else None
@@ -88,6 +90,8 @@ class Server:
         """Whether a request for two samples yields two."""
         try:
             return len((await self._whole(prompt, n=2)).choices) == 2
+        except PassingError:
+            raise
         except RequestError:
             return False
 

@@ -135,13 +135,21 @@ def pieces(choice: Choice) -> list[Piece]:
     values = [entry.logprob for entry in entries if entry.logprob is not None]
     size = len(entries) if ids is None else len(ids)
     logprobs = tuple(values) if values and len(values) == size else None
-    texts = [entry.token for entry in entries]
+    texts = _texts(choice, entries)
     if 1 < len(texts) == size and "".join(texts) == choice.content:
         return [
             Piece(text, ids and (ids[at],), logprobs and (logprobs[at],))
             for at, text in enumerate(texts)
         ]
     return [Piece(choice.content, ids, logprobs)] if choice.content or size else []
+
+
+def _texts(choice: Choice, entries: list[_Entry]) -> list[str]:
+    """Of each token; a last one that ends the text is told by its name and adds nothing to it."""
+    texts = [entry.token for entry in entries]
+    if choice.finish_reason is not None and "".join(texts[:-1]) == choice.content:
+        return [*texts[:-1], ""][: len(texts)]
+    return texts
 
 
 def _ids(choice: Choice, entries: list[_Entry]) -> tuple[int, ...] | None:
