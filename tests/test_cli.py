@@ -356,6 +356,25 @@ def test_a_run_in_which_everything_fails_fails(
     assert "every sample failed: out of order" in capsys.readouterr().err
 
 
+def test_a_question_of_which_every_sample_fails_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "broken.toml"
+    recipe.write_text('[study]\nengine = "scripted"\nmodel = "tests.test_cli:broken"\n')
+    assert ponder("solve", "What?", "--recipe", recipe) == 1
+    assert "every sample failed: out of order" in capsys.readouterr().err
+
+
+def test_a_recipes_seed_is_the_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "seeded.toml"
+    recipe.write_text('[study]\nengine = "scripted"\nmodel = "tests.playing:reasons"\nseed = 7\n')
+    texts = []
+    for seed in ([], ["--seed", 7], ["--seed", 8]):
+        assert ponder("solve", "What?", "--recipe", recipe, "--json", *seed) == 0
+        texts.append(json.loads(capsys.readouterr().out)["nodes"][0]["text"])
+    assert texts[0] == texts[1] != texts[2]
+
+
 def broken(_prefix: object, _seed: int) -> object:
     from ponder.engines.scripted import Reply
 

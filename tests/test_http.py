@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ponder.backends.backoff import Backoff, retry_after_seconds
 from ponder.backends.http import HttpClient, JsonObject
 from ponder.backends.http_access import certificates
-from ponder.backends.http_errors import RequestError
+from ponder.backends.http_errors import PassingError, RequestError
 from ponder.errors import UsageError
 from tests.loopback import Connection, Json, listening
 
@@ -170,6 +170,47 @@ async def test_a_stream_that_never_began_is_repeated() -> None:
         await http.aclose()
     assert got == [1, 2]
     assert http.retried == 1
+
+
+async def test_only_line_breaks_end_the_lines_of_a_stream() -> None:
+    """JSON may hold other signs that end lines, as they are; a break may come in two pieces."""
+
+    async def odd(out: Connection) -> None:
+        await out.start()
+        for part in (
+            'data: {"text": "a\u2028b\x85c\u2029"}\r',
+            "\n\r\n",
+            "data: ",
+            '{"text": 2}\r\r',
+        ):
+            await out.text(part)
+            await asyncio.sleep(0.01)
+        await out.text('data: {"text": 3}\n')
+        await out.finish()
+
+    async with listening(Scripted(odd)) as url:
+        http = HttpClient(url)
+        texts = [event["text"] async for event in http.stream("v1/x", {})]
+        await http.aclose()
+    assert texts == ["a\u2028b\x85c\u2029", 2, 3]
+
+
+async def test_text_that_cannot_be_sent_is_one_clear_line() -> None:
+    async with listening(Scripted(fine)) as url:
+        http = HttpClient(url)
+        with pytest.raises(RequestError, match="/v1/x: the request holds half of a surrogate"):
+            await http.post("v1/x", {"prompt": "a \ud83d b"})
+        await http.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "passing"),
+    [(status(429, retry_after="3600"), True), (status(500), False), (status(400), False)],
+)
+async def test_what_may_pass_is_told_apart(answer: Answer, passing: bool) -> None:
+    with pytest.raises(RequestError) as failure:
+        await post(Scripted(answer))
+    assert isinstance(failure.value, PassingError) == passing
 
 
 async def test_an_error_inside_a_stream_is_told() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from ponder.engines.openai import OpenAIEngine
 from ponder.errors import EngineError, UsageError
 from ponder.recipes.recipe import Host
+from ponder.search.steps import split
 from ponder.types import Completion, Message, Prefix, Problem, Sampling, Step, Usage
 from tests.contracts.engine_contract import CONTRACT, Check
 from tests.fake_openai import END, HEADER, TURN, FakeServer, serving, story
+from tests.loopback import Connection, Json
 
 STEPS = Sampling(separator="\n\n", max_tokens=50)
 WHOLE = Sampling(max_tokens=50)
@@ -86,8 +89,19 @@ async def test_every_mode_finds_the_same_steps(name: str) -> None:
     assert not any(completion.retokenised for completion in chain)
 
 
+@pytest.mark.parametrize("name", MODES)
+async def test_steps_come_with_the_log_probabilities_that_confidence_reads(name: str) -> None:
+    make, options = MODES[name]
+    async with engine_of(make(), **options) as engine:
+        chain = await searched(engine)
+        assert engine.capabilities.logprobs == (name != "chat without streams")
+        steps = [step for completion in chain for step in split(completion, "\n\n")]
+        assert len(steps) == 3
+        assert all(step.logprobs for step in steps) == engine.capabilities.logprobs
+
+
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["ids", "text", "chat"])
+@pytest.mark.parametrize("name", MODES)
 async def test_contract(name: str, check: Check) -> None:
     make, options = MODES[name]
     async with engine_of(make(), **options) as engine:
@@ -386,6 +400,35 @@ async def test_the_key_is_in_no_file_and_no_error(
         assert "sk-secret" not in f"{engine!r} {engine.capabilities} {completion}"
     assert "tells_separator" in contents(tmp_path)
     assert "sk-secret" not in contents(tmp_path)
+
+
+@dataclass
+class BusyOnce(FakeServer):
+    """Refuses one request, and says that it will for an hour."""
+
+    place: int = 0
+
+    async def answer(
+        self, method: str, path: str, headers: dict[str, str], body: Json, out: Connection
+    ) -> None:
+        if len(self.requests) == self.place:
+            self.faults.append((429, {"retry-after": "3600"}))
+        await super().answer(method, path, headers, body, out)
+
+
+@pytest.mark.parametrize("place", range(0, 15, 3))
+async def test_what_a_busy_server_can_do_is_not_kept(tmp_path: Path, place: int) -> None:
+    """It is asked again, where it would else be held for less able for ever."""
+    async with serving(BusyOnce(place=place)) as fake:
+        with pytest.raises(
+            EngineError, match=r"status 429.*; what the server can do .* try again$"
+        ):
+            await OpenAIEngine.open(fake.url, "fake", cache_folder=tmp_path)
+        assert contents(tmp_path) == ""
+        engine = await OpenAIEngine.open(fake.url, "fake", cache_folder=tmp_path)
+        await engine.aclose()
+    assert engine.abilities.mode == "ids"
+    assert engine.abilities.several
 
 
 async def test_a_refused_key_is_one_clear_line() -> None:

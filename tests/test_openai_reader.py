@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ponder.backends.http_errors import RequestError
 from ponder.engines.openai.reader import Reader
 from ponder.engines.openai.wire import Choice, Chunk, pieces
+from ponder.search.steps import split
 from ponder.types import Completion, Ended, Sampling, Usage
 
 TOKENS = st.lists(st.text(alphabet="ab\n.é", min_size=1, max_size=3), max_size=30)
@@ -167,6 +168,46 @@ def test_several_tokens_without_their_texts_stay_together() -> None:
     told = {"text": "ab", "token_ids": [1, 2]}
     [piece] = pieces(Choice.model_validate(told))
     assert (piece.text, piece.ids, piece.logprobs) == ("ab", (1, 2), None)
+
+
+def test_the_end_of_text_token_of_a_last_chunk_adds_no_text() -> None:
+    reader = Reader(0, Sampling(), tokenizer="t")
+    told = {
+        "text": "42.",
+        "token_ids": [1, 2, 9],
+        "logprobs": {"tokens": ["42", ".", "<|end|>"], "token_logprobs": [-1.0, -2.0, -3.0]},
+        "finish_reason": "stop",
+    }
+    completion = read(reader, chunk(["It is "]), Choice.model_validate(told))
+    assert (completion.text, completion.ended) == ("It is 42.", "eos")
+    assert completion.token_ids is not None
+    assert completion.token_ids[1:] == (1, 2)
+    assert completion.logprobs == (-1.0, -1.0, -2.0)
+    assert completion.offsets == (6, 8, 9)
+    assert completion.usage.generated == 4
+
+
+def test_which_of_several_tokens_ends_the_text_is_not_guessed() -> None:
+    reader = Reader(0, Sampling(), tokenizer="t")
+    told = {"text": "42.", "token_ids": [1, 2, 9], "finish_reason": "stop"}
+    completion = read(reader, Choice.model_validate(told))
+    assert (completion.text, completion.token_ids, completion.usage.generated) == ("42.", None, 3)
+
+
+@pytest.mark.parametrize("streamed", [["Plan", "."], ["Plan", ".", "\n\n"]])
+def test_a_step_that_the_server_ended_keeps_its_log_probabilities(streamed: list[str]) -> None:
+    reader = Reader(0, Sampling(separator=SEPARATOR))
+    pieces = [
+        Choice.model_validate(
+            {"text": text, "logprobs": {"content": [{"token": text, "logprob": -1}]}}
+        )
+        for text in streamed
+    ]
+    completion = read(reader, *pieces, plain("", "stop", stop_reason=SEPARATOR))
+    assert completion.text == "Plan.\n\n"
+    assert completion.logprobs == (-1.0,) * len(streamed)
+    [step] = split(completion, SEPARATOR)
+    assert step.logprobs == completion.logprobs
 
 
 def test_llama_cpps_layout_of_log_probabilities() -> None:

@@ -184,6 +184,11 @@ async def test_scripted_engines_by_name() -> None:
         await open_engine(recipe(engine="openai"), print)
 
 
+def test_seeds_are_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="both name the seeds: leave one out"):
+        plans(recipe(), tmp_path, {"seed": [10, 20]}, 2)
+
+
 def test_sweeps_and_seeds_make_a_folder_each(tmp_path: Path) -> None:
     found = plans(recipe(), tmp_path, {"n": [4, 16], "sampling.top_p": [0.5]}, 2)
     names = [str(plan.folder.relative_to(tmp_path)) for plan in found]

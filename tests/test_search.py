@@ -37,6 +37,15 @@ def test_unscored_nodes_are_expanded_only_when_there_is_no_other() -> None:
     assert expandable((0, 2), scores) == (0, 2)
 
 
+def test_steps_of_text_have_the_log_probabilities_of_the_tokens_that_begin_in_them() -> None:
+    completion = Completion(
+        0, "a b\n\nc\n\nd", "eos", logprobs=(-1.0, -2.0, -3.0, -4.0), offsets=(1, 5, 8, 9)
+    )
+    first, second, third = split(completion, "\n\n")
+    assert (first.logprobs, second.logprobs, third.logprobs) == ((-1, -2), (-3,), (-4,))
+    assert split(Completion(0, "a\n\nb", "eos"), "\n\n")[0].logprobs is None
+
+
 def test_text_of_no_token_is_no_step() -> None:
     """What was left of a character whose first bytes ended the step before."""
     assert split(Completion(0, "\ufffd", "eos", token_ids=(), offsets=()), "\n\n") == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ponder.errors import UsageError, VerifierError
+from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
 from ponder.verifiers.arithmetic import ArithmeticVerifier
 from ponder.verifiers.base import Verifier
@@ -348,6 +350,46 @@ def test_a_function_that_cannot_be_found_is_one_line(spec: str, told: str) -> No
     with pytest.raises(UsageError) as caught:
         load_function(spec)
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("./score.py:judge", "a function is named by its module, as score:judge"),
+        ("unready:judge", "NameError: name 'score' is not defined"),
+        ("unread:judge", "SyntaxError: "),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_one_line(
+    spec: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unready.py").write_text("score(1)\n")
+    (tmp_path / "unread.py").write_text("def judge(:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(UsageError) as caught:
+        load_function(spec)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        (
+            {"treshold": 1},
+            "tests.test_verifiers:by_length has no knob 'treshold': it has estimates",
+        ),
+        ({"low": "abc"}, "the knob 'low' should be a valid number"),
+        ({"scores": "solutions"}, "`scores` must be one of steps, solution, got 'solutions'"),
+        ({"estimates": "luck"}, "`estimates` must be one of correctness, value, got 'luck'"),
+        ({"function": "math:pi"}, "has no knob 'function'"),
+    ],
+)
+def test_knobs_of_a_function_are_checked(knobs: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        verifier_of("tests.test_verifiers:by_length", knobs)
+    assert told in str(caught.value)
 
 
 def test_what_is_no_function_or_no_range_is_named() -> None:

@@ -25,7 +25,7 @@ class RequestError(PonderError):
 class PassingError(RequestError):
     """A request that failed however often, for a reason of the moment.
 
-    The server is busy or silent, or the connection broke: it says nothing of what the server can.
+    The server is busy or silent: it says nothing of what the server can do.
     """
 
 
@@ -40,9 +40,9 @@ class TransientError(RequestError):
         """The `Retry-After` header as it came."""
 
     def for_good(self) -> RequestError:
-        """What it is when it is not tried again: a 500 may well be the server's last word."""
-        passing = self.status in (None, *BUSY_STATUSES)
-        return (PassingError if passing else RequestError)(str(self), self.status)
+        """What it is when it is not tried again: anything but "busy" may be the last word."""
+        kind = PassingError if self.status in BUSY_STATUSES else RequestError
+        return kind(str(self), self.status)
 
 
 def failure_of(body: bytes) -> str:
