@@ -107,6 +107,35 @@ def test_the_same_command_goes_on(
     assert "holds n = 6, more than 2" in line
 
 
+def test_a_search_half_way_to_a_larger_n_is_not_finished(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["run", *PLAY, "--dataset", data, "--strategy", "dvts", "--verifier", "random"]
+    words += ["--set", "knobs.beam_width=2", "--set", "host.slots=1", "-o", run]
+    assert ponder(*words, "--n", 4, "--json") == 0
+    capsys.readouterr()
+    assert ponder(*words, "--n", 8, "--plan", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["n_problems"], plan["known"]) == (6, 6), "those of a pilot at n = 8"
+    half = tmp_path / "half"
+    words[-1] = half
+    assert ponder(*words, "--n", 4, "--json") == 0
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="problems are left out: they have not come to n = 8"):
+        assert ponder(*words, "--n", 8, "--max-tokens-total", 900, "--json") == 1
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    done = report["n_problems"]
+    assert 0 < done < 6
+    assert list(report["curves"]["weighted"]) == ["8"]
+    assert f"{done} of 6 problems are finished" in captured.err
+    assert ponder(*words, "--n", 8, "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["n_problems"] == 6
+    assert "left out" not in captured.err
+
+
 def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", *PLAY, "--dataset", data, "--strategy", "beam_search", "--verifier", "random"]
     words += ["--set", "knobs.beam_width=2", "--sweep", "n=2,4", "--seeds", 2]
@@ -293,6 +322,17 @@ def test_grade_prints_the_rows_in_order(tmp_path: Path, capsys: pytest.CaptureFi
     assert lines[2]["summary"]["correct"] == 1
 
 
+def test_half_a_surrogate_pair_is_printed_as_its_escape(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"gold": "1", "pred": "1", "note": "na\u00efve \\ud83d"}')
+    assert ponder("grade", path, "--json") == 0
+    line = capsysbinary.readouterr().out.splitlines()[0].decode()
+    assert "naïve" in line
+    assert json.loads(line)["note"] == "naïve \ud83d"
+
+
 def test_the_public_pool_gives_the_published_figures(
     test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +394,15 @@ def test_a_run_in_which_everything_fails_fails(
     words = ["run", "--engine", "scripted", "--model", "tests.test_cli:broken", "--dataset", data]
     assert ponder(*words, "-o", tmp_path / "run") == 1
     assert "every sample failed: out of order" in capsys.readouterr().err
+
+
+def test_a_run_with_a_verifier_in_which_everything_fails_says_why(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--engine", "scripted", "--model", "tests.test_cli:broken", "--dataset", data]
+    assert ponder(*words, "--verifier", "arithmetic", "-o", tmp_path / "run") == 1
+    assert "every sample failed: out of order" in capsys.readouterr().err
+    assert ponder("report", tmp_path / "run") == 0
 
 
 def test_a_question_of_which_every_sample_fails_fails(

@@ -268,6 +268,8 @@ async def _key(answers: MathAnswers, side: str) -> str:
     [
         ("{", "rows.jsonl:2: not JSON"),
         ("[1]", "rows.jsonl:2: a row must be an object"),
+        ("9" * 5000, "rows.jsonl:2: not JSON: Exceeds the limit"),
+        ("[" * 100_000, "rows.jsonl:2: not JSON: maximum recursion depth exceeded"),
         ('{"gold": "1"}', "rows.jsonl:2: `pred` must be a string or a number, got None"),
         ('{"gold": true, "pred": "1"}', "rows.jsonl:2: `gold` must be a string"),
         ('{"gold": "1", "pred": "1", "params": 3}', "rows.jsonl:2: `params` must be an object"),

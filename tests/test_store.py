@@ -127,6 +127,18 @@ async def test_a_problem_finished_again_replaces_its_trace(tmp_path: Path) -> No
         assert [trace.answer for trace in store.traces()] == ["43"]
 
 
+async def test_our_grades_go_with_the_trace_that_they_were_of(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for name in ("p", "q"):
+            await store.finish(traced(name))
+        told = {("p", (0,)): True, ("q", (0,)): True}
+        store.set_grades("ours", told)
+        store.set_grades("imported", told)
+        await store.finish(traced("p", "43"))
+        assert store.grades("ours") == {("q", (0,)): True}
+        assert store.grades("imported") == told
+
+
 def test_examples_are_added_once_and_a_changed_one_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.add_examples([asked("b"), asked("a")])

@@ -11,7 +11,7 @@ from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grades
 from ponder.evals.pool_import import import_pool
 from ponder.evals.pools import read_pool
-from ponder.evals.summary import join, summarise
+from ponder.evals.summary import join, natural, summarise
 from ponder.trace import Node, Spent, Trace
 from ponder.types import Answer, Candidate, Ended, Example, NodePath, Problem
 from tests.playing import LastBox
@@ -89,6 +89,17 @@ def test_a_sampled_run_gives_curves_and_first_n() -> None:
 def test_the_aggregation_is_a_choice_of_the_report() -> None:
     run = measure([example("p")], [FIRST], ours=grades(FIRST), score="prm", aggregation="product")
     assert run.first_n["best_of_n"][3] == 1
+
+
+def test_levels_that_only_look_like_numbers_are_sorted_too() -> None:
+    assert sorted(["10", "②", "x²", "x2", "2", "٣"], key=natural) == sorted(
+        ["2", "٣", "10", "x2", "x²", "②"], key=natural
+    )
+
+
+def test_a_policy_has_its_own_choices_however_alike_they_were() -> None:
+    run = measured(*[replace(one, strategy="compute_optimal") for one in (FIRST, SECOND)])
+    assert "own" in run.points
 
 
 def test_a_search_gives_one_point_at_its_own_n() -> None:

@@ -290,6 +290,17 @@ def test_the_interval_is_over_problems() -> None:
     assert first["ci_low"] == pytest.approx(second["ci_low"])
 
 
+def test_few_problems_have_no_interval() -> None:
+    """Of one problem that ended both ways each draw is the same, of two nearly so."""
+    scores = np.array([0.1, 0.9, 0.2, 0.3, 0.8])
+    right = np.array([0.0, 1, 0, 1, 0])
+    for problems in ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1]):
+        told = Judged(scores, right, np.array(problems))
+        for figure in (auc_of(told, 0), auc_within(told, 0)):
+            assert figure["value"] is not None
+            assert (figure["ci_low"], figure["ci_high"]) == (None, None)
+
+
 def test_reliability_counts_everything_once() -> None:
     scores = np.array([0.0, 0.05, 0.1, 0.55, 1.0])
     table = reliability(Judged(scores, np.array([0.0, 1, 1, 0, 1]), np.zeros(5, dtype=np.int64)))

@@ -313,6 +313,26 @@ async def test_one_question_under_two_ids_never_crosses_the_split(
     assert report["solutions"]["train"] == alone["solutions"]["train"]
 
 
+async def test_several_questions_under_one_id_are_several_problems(
+    sampled: Path, tmp_path: Path
+) -> None:
+    """Two data sets whose ids are row numbers: they are compared within a question alone."""
+    run = read_graded(sampled / "plays")
+    others = [
+        replace(
+            p,
+            example=replace(
+                p.example, problem=replace(p.example.problem, question=f"{p.id}, but other")
+            ),
+        )
+        for p in run.problems
+    ]
+    both = replace(run, problems=(*run.problems, *others))
+    alone = await train(run, tmp_path / "alone", WordStates)
+    report = await train(both, tmp_path / "both", WordStates)
+    assert report["problems"] == {part: 2 * count for part, count in alone["problems"].items()}
+
+
 async def test_features_are_read_once_and_reading_goes_on(sampled: Path, tmp_path: Path) -> None:
     run = read_graded(sampled / "plays")
     opened: list[WordStates] = []

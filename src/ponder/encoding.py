@@ -24,6 +24,12 @@ def to_json(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":"), default=_fields).encode()
 
 
+def readable_json(content: object, indent: int | None = None) -> str:
+    """JSON for people: every character as it is, but half a surrogate pair as its escape."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def fields_to_json(value: object, kind: TypeAdapter[Any], without: frozenset[str]) -> bytes:
     """The same of a dataclass's fields that are not None, but those `without`.
 

@@ -148,7 +148,8 @@ def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:
         if not _begun(plan):
             raise PonderError(f"{plan.folder} was not begun; {mend}")
         with RunReader(plan.folder) as reader:
-            total, traces = len(reader.examples()), list(reader.traces())
+            total, found = len(reader.examples()), reader.traces()
+            traces = [trace for trace in found if trace.n == plan.recipe.study.n]
             unread = _unscored(reader, traces)
         if len(traces) < total:
             raise PonderError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
+
+from ponder.encoding import readable_json
 
 Result = TypeVar("Result")
 
@@ -38,8 +39,7 @@ def working(what: str) -> AbstractContextManager[object]:
 
 def print_json(content: object) -> None:
     """One JSON document on standard output."""
-    json.dump(content, sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    sys.stdout.write(readable_json(content, indent=2) + "\n")
 
 
 def interruptible(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:

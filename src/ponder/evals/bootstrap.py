@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 DRAWS = 1000
 
+FEWEST = 5
+"""Clusters that tell the figure, at least, for an interval: draws of fewer are too much alike, and
+of a single one all the same."""
+
 _NUMBERS_TOGETHER = 2_000_000
 """Weights at once: 16 MB."""
 
@@ -22,7 +26,10 @@ Statistic = Callable[[Weights], Values]
 
 
 class Estimated(TypedDict):
-    """A figure with its 95 % interval; None where there is nothing to tell it from."""
+    """A figure with its 95 % interval; None where there is nothing to tell it from.
+
+    A figure of too few problems has no interval.
+    """
 
     value: float | None
     ci_low: float | None
@@ -34,11 +41,15 @@ class Bootstrapped(NamedTuple):
 
     value: float
     draws: Values
+    clusters: int
+    """Drawn from."""
 
     def estimated(self) -> Estimated:
-        """With the middle 95 % of the draws (the percentile interval)."""
+        """With the middle 95 % of the draws (the percentile interval), of `FEWEST` and more."""
         if np.isnan(self.value):
             return {"value": None, "ci_low": None, "ci_high": None}
+        if self.clusters < FEWEST:
+            return {"value": self.value, "ci_low": None, "ci_high": None}
         low, high = np.nanquantile(self.draws, [0.025, 0.975])
         return {"value": self.value, "ci_low": float(low), "ci_high": float(high)}
 
@@ -76,7 +87,8 @@ def drawn(clusters: Sequence[Hashable], seed: int = 0) -> Draws:
 def bootstrapped(statistic: Statistic, draws: Draws) -> Bootstrapped:
     """A statistic of the data itself, where each item counts once, and of each draw."""
     whole = statistic(np.ones((1, len(draws.clusters))))
-    return Bootstrapped(float(whole[0]), np.concatenate([*map(statistic, draws.weights())]))
+    found = np.concatenate([*map(statistic, draws.weights())])
+    return Bootstrapped(float(whole[0]), found, draws.times.shape[1])
 
 
 def ratio(part: Sequence[bool], of: Sequence[bool]) -> Statistic:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ponder.encoding import readable_json
 from ponder.errors import UsageError
 from ponder.evals.grading import NO_PARAMS, Comparison, Grader, check_params
 
@@ -25,7 +26,7 @@ class GradedRows(NamedTuple):
     def lines(self) -> Iterator[str]:
         """One JSON object a row, and the summary's at the end."""
         for row in self.rows:
-            yield json.dumps(row, ensure_ascii=False)
+            yield readable_json(row)
         yield json.dumps({"summary": self.summary})
 
 
@@ -63,8 +64,9 @@ def read_rows(path: Path) -> Sequence[tuple[Row, Comparison]]:
 def _row(place: str, line: str) -> tuple[Row, Comparison]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{place}: not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # not JSON, too long a number, too deep
+        reason = getattr(error, "msg", str(error))
+        raise UsageError(f"{place}: not JSON: {reason}") from error
     if not isinstance(row, dict):
         raise UsageError(f"{place}: a row must be an object with `gold` and `pred`")
     params = row.get("params")

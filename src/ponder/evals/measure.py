@@ -22,6 +22,7 @@ from ponder.evals.outcomes import (
 )
 from ponder.evals.problem_cost import ProblemCost
 from ponder.search.selection import Aggregation
+from ponder.strategies.compute_optimal import ComputeOptimal
 from ponder.trace import Trace
 from ponder.types import Example
 
@@ -161,7 +162,8 @@ def measure(
     ranking = ranking_name(candidates, score)
     problems = tuple(graded_problem(o, grades, ranking, aggregation) for o in outcomes)
     sampled = all(outcome.exchangeable for outcome in outcomes)
-    own = len({outcome.trace.selector for outcome in outcomes}) > 1
+    fitted = any(outcome.trace.strategy == ComputeOptimal.name for outcome in outcomes)
+    own = fitted or len({outcome.trace.selector for outcome in outcomes}) > 1
     settled = {o.trace.selector for o in outcomes if o.trace.stopped == "settled"}
     return Measured(
         problems=problems,

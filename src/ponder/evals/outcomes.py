@@ -94,7 +94,10 @@ def ranking_name(candidates: Iterable[Candidate], chosen: str | None = None) -> 
     holds for all candidates, since scores of different names do not compare. Raises UsageError when
     there is no `chosen`, or when several are named and none is chosen.
     """
-    names = sorted({name for candidate in candidates for name in candidate.scores})
+    ranked = list(candidates)
+    if not ranked:
+        return None
+    names = sorted({name for candidate in ranked for name in candidate.scores})
     if chosen is not None and chosen not in names:
         known = ", ".join(names) or "there are none"
         raise UsageError(f"no candidate has a score called {chosen!r} (known: {known})")

@@ -120,7 +120,9 @@ def bench_result(judged: Sequence[Judged], threshold: float, *, tuned: bool) -> 
     }
     f1s = [own.f1 for own in found.values()]
     average = Bootstrapped(
-        float(np.mean([f1.value for f1 in f1s])), np.mean([f1.draws for f1 in f1s], axis=0)
+        float(np.mean([f1.value for f1 in f1s])),
+        np.mean([f1.draws for f1 in f1s], axis=0),
+        min(f1.clusters for f1 in f1s),
     )
     return {
         "subsets": {

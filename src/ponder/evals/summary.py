@@ -133,7 +133,7 @@ def _part(run: Measured, names: Collection[str]) -> PartReport:
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """The sort key that puts 4 before 16."""
     parts = re.split(r"(\d+)", name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def join(runs: Sequence[Measured], studies: Sequence[Mapping[str, object]] = ()) -> JoinedReport:

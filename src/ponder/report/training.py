@@ -60,6 +60,8 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
 def _area(area: Estimated) -> str:
     if area["value"] is None:
         return "- (all held-out samples ended alike)"
+    if area["ci_low"] is None:
+        return f"{area['value']:.3f} (too few problems for an interval)"
     return f"{area['value']:.3f} ({area['ci_low']:.3f} to {area['ci_high']:.3f})"
 
 

@@ -115,9 +115,8 @@ def _figures(estimated: Estimated) -> tuple[str, str]:
 
 def _auc(estimated: Estimated) -> tuple[str, str]:
     value, low, high = estimated["value"], estimated["ci_low"], estimated["ci_high"]
-    if value is None or low is None or high is None:
-        return "-", "-"
-    return f"{value:.3f}", f"{low:.3f} to {high:.3f}"
+    between = "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return "-" if value is None else f"{value:.3f}", between
 
 
 def _gain(paired: Paired) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ponder.evals.curves import OWN
 from ponder.report.wording import share
+from ponder.strategies.compute_optimal import ComputeOptimal
 from ponder.trace import Spent, Trace
 from ponder.types import Example, NodePath
 
@@ -122,9 +123,10 @@ class RunView:
 
     @property
     def selector(self) -> str:
-        """The selector that chose this run's answers; OWN where it took several."""
+        """The selector that chose this run's answers; OWN where it took several, or could."""
         took = {trace.selector for trace in self.traces}
-        return OWN if len(took) > 1 else next(iter(took), "majority")
+        own = len(took) > 1 or self.strategy == ComputeOptimal.name
+        return OWN if own else next(iter(took), "majority")
 
     @property
     def headline(self) -> Point:

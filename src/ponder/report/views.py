@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,7 +130,7 @@ def _stored(folder: Path, score: str | None = None) -> _Stored:
         recipe = cast("Mapping[str, Mapping[str, Any]]", reader.recipe())
         return _Stored(
             folder,
-            tuple(traces),
+            _of_one_n(tuple(traces), recipe["study"], folder),
             {example.problem.id: example for example in reader.examples()},
             {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
             recipe["study"],
@@ -137,6 +138,25 @@ def _stored(folder: Path, score: str | None = None) -> _Stored:
             reader.provenance(),
             reader.score_sets(),
         )
+
+
+def _of_one_n(
+    traces: tuple[Trace, ...], study: Mapping[str, Any], folder: Path
+) -> tuple[Trace, ...]:
+    """The traces, of a search that is on its way to a larger n those that have arrived.
+
+    The others are told. Samples are counted up to the n that all problems have.
+    """
+    if study.get("strategy") != DiverseVerifierTreeSearch.name:
+        return traces
+    arrived = tuple(trace for trace in traces if trace.n == study.get("n"))
+    if left := len(traces) - len(arrived):
+        warnings.warn(
+            f"{folder}: {left} of {len(traces)} problems are left out: they have not come to "
+            f"n = {study.get('n')} yet, where the run's own command goes on",
+            stacklevel=2,
+        )
+    return arrived
 
 
 def view_of(folder: Path) -> RunView:

@@ -91,11 +91,15 @@ class RunStore(RunReader):
     async def finish(self, trace: Trace, *, last: Callable[[], bool] = lambda: False) -> None:
         """Keep a problem's trace; returns once it is committed, with all that was put before.
 
-        A trace of the same problem is replaced. `last` says that no other is on its way: the
-        transaction then waits for none to share it. Raises StoreError if it cannot be kept.
+        A trace of the same problem is replaced, and our grades of its candidates go. `last` says
+        that no other is on its way: the transaction then waits for none to share it. Raises
+        StoreError if it cannot be kept.
         """
         appended = self._log.appended(trace.problem_id)
         row = await asyncio.to_thread(_trace_row, trace)
+        # What was said of an earlier trace's candidates may not be true of those at the same paths.
+        grades = "DELETE FROM grades WHERE grader = 'ours' AND problem_id = ?"
+        self._writer.submit(Write(grades, [(trace.problem_id,)]))
         sql = "INSERT OR REPLACE INTO traces (problem_id, digest, record) VALUES (?, ?, ?)"
         await self._writer.commit(sql, row, hurry=last())
         self._log.forget(trace.problem_id, appended)

@@ -203,24 +203,25 @@ class Training:
     def _read(self) -> tuple[list[ReadProblem], list[ReadProblem], list[str]]:
         """What is learned from, what the judges add, and the id behind each problem's number.
 
-        One question under several ids is one problem: all of it is in one part.
+        One question under several ids is one problem: all of it is in one part. Several questions
+        under one id, of different data sets, are as many problems, all in one part as well.
         """
         learned = self._problems
         problems = [*learned, *self._judging]
         first: dict[str, str] = {}
         for name, question in sorted((p.id, p.example.problem.question) for p in problems):
             first.setdefault(question, name)
-        ids = [first[problem.example.problem.question] for problem in problems]
-        names = list(dict.fromkeys(ids))
-        numbers = {name: number for number, name in enumerate(names)}
+        questions = [problem.example.problem.question for problem in problems]
+        numbers = {question: number for number, question in enumerate(dict.fromkeys(questions))}
+        names = [first[question] for question in numbers]
         read = [
             ReadProblem(
                 problem,
-                numbers[name],
+                numbers[question],
                 self._files.load(problem, self.base.layers, self.settings.features),
                 own,
             )
-            for problem, own, name in zip(problems, distinct(problems), ids, strict=True)
+            for problem, own, question in zip(problems, distinct(problems), questions, strict=True)
         ]
         return read[: len(learned)], read[len(learned) :], names
 

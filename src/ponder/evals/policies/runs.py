@@ -80,6 +80,8 @@ def distinct(runs: Sequence[FittedRun]) -> tuple[list[FittedRun], list[str]]:
     UsageError for runs that cannot be chosen, or that no run with the policy could be like.
     """
     for run in runs:
+        if not run.measured.problems:
+            raise UsageError(f"{run.name} has no finished problem: there is nothing to fit to")
         _check(run)
     _check_settings(runs)
     kept: dict[tuple[object, ...], FittedRun] = {}
