@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -194,6 +195,21 @@ def test_what_is_not_told_is_said() -> None:
     assert cost_curves([Named("a", "majority", [SAMPLED, other])], "generated_tokens")[0].sizes == (
         1,
     )
+
+
+def test_majority_of_samples_bears_no_verifier() -> None:
+    costs = {name: replace(cost, prompt=0, verifier=100) for name, cost in SAMPLED.costs.items()}
+    scored = replace(SAMPLED, costs=costs)
+    named = [Named(name, name, [scored]) for name in ("majority", "oracle")]
+    voted, chosen = cost_curves(named, "total_tokens")
+    assert voted.cost[-1].tolist() == [40, 40, 40]
+    assert chosen.cost[-1].tolist() == [140, 140, 140]
+    search = run("rr", "ra", strategy="dvts")
+    dear = replace(
+        search, costs={n: replace(c, prompt=0, verifier=100) for n, c in search.costs.items()}
+    )
+    (guided,) = cost_curves([Named("dvts", "majority", [dear])], "total_tokens")
+    assert guided.cost[-1].tolist() == [120, 120]
 
 
 def test_seeds_are_averaged_problem_by_problem() -> None:

@@ -87,7 +87,7 @@ def cost_curves(methods: Sequence[Named], axis: Axis) -> list[CostCurve]:
 def _curve(method: Named, axis: Axis, problems: Sequence[str]) -> CostCurve:
     name, selector, runs = method
     sizes = set.intersection(*(set(run.points[selector]) for run in runs))
-    told = {n: _costs(runs, n, axis, problems) for n in sorted(sizes)}
+    told = {n: _costs(method, n, axis, problems) for n in sorted(sizes)}
     kept = {n: costs for n, costs in told.items() if costs is not None}
     if not kept:
         raise UsageError(f"{name} does not tell {axis}: {_MENDS.get(axis, 'take another axis')}")
@@ -99,11 +99,9 @@ def _curve(method: Named, axis: Axis, problems: Sequence[str]) -> CostCurve:
     )
 
 
-def _costs(
-    runs: Sequence[Measured], n: int, axis: Axis, problems: Sequence[str]
-) -> list[float] | None:
+def _costs(method: Named, n: int, axis: Axis, problems: Sequence[str]) -> list[float] | None:
     """Each problem's mean over the runs; None where any is not told."""
-    costs = [(run.costs_at(n), run.costing) for run in runs]
+    costs = [(run.costs_at(n, method.selector), run.costing) for run in method.runs]
     found: list[float] = []
     for problem in problems:
         values = [cost_on(own[problem], axis, costing) for own, costing in costs]

@@ -101,12 +101,19 @@ class Measured:
         }
         return replace(self, points=points, first_n=first)
 
-    def costs_at(self, n: int) -> dict[str, ProblemCost]:
-        """What each problem cost at N, by its id: of a search, all that it spent."""
+    def costs_at(self, n: int, selector: str | None = None) -> dict[str, ProblemCost]:
+        """What each problem cost at N, by its id: of a search, all that it spent.
+
+        By the majority of independent samples it is without what a verifier read, which the answer
+        does not need.
+        """
         if not self.sampled:
             return dict(self.costs)
         drawn = {problem.id: len(problem.candidates) for problem in self.problems}
-        return {name: cost.of_samples(n, drawn[name]) for name, cost in self.costs.items()}
+        costs = {name: cost.of_samples(n, drawn[name]) for name, cost in self.costs.items()}
+        if selector != "majority":
+            return costs
+        return {name: replace(cost, verifier=0) for name, cost in costs.items()}
 
     def at(self, selector: str, n: int | None = None) -> tuple[int, At]:
         """N, by default the largest, and what was found there.
