@@ -136,6 +136,29 @@ def test_a_search_half_way_to_a_larger_n_is_not_finished(
     assert "left out" not in captured.err
 
 
+def test_samples_that_a_rule_settled_half_way_to_a_larger_n_are_not_mixed(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--set", "knobs.stopping=exact", "-o", tmp_path]
+    words += ["--set", "host.slots=1"]
+    assert ponder(*words, "--n", 8, "--json") == 0
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="problems are left out: they have not come to n = 16"):
+        assert ponder(*words, "--n", 16, "--max-tokens-total", 1000, "--json") == 1
+    assert 0 < json.loads(capsys.readouterr().out)["n_problems"] < 6
+
+
+def test_a_question_with_half_a_surrogate_pair_is_listed(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "q", "problem": "What is \\ud83d?", "answer": "1"}')
+    assert ponder("run", *PLAY, "--dataset", rows, "--n", 1, "-o", tmp_path / "run") == 0
+    capsysbinary.readouterr()
+    assert ponder("show", tmp_path / "run") == 0
+    assert "What is ⟨U+D83D⟩?" in capsysbinary.readouterr().out.decode()
+
+
 def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", *PLAY, "--dataset", data, "--strategy", "beam_search", "--verifier", "random"]
     words += ["--set", "knobs.beam_width=2", "--sweep", "n=2,4", "--seeds", 2]

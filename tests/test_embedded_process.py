@@ -106,11 +106,12 @@ async def test_a_death_fails_the_running_samples_and_is_mended_once(folder: Path
             await engine.encode("x")
 
 
+@pytest.mark.parametrize("kind", [EngineError, OSError])
 async def test_a_process_that_cannot_be_started_again_is_lost(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     async def no_memory(_settings: object) -> Connection:
-        raise EngineError("there is no memory for the model")
+        raise kind("there is no memory for the model")
 
     async with opened(folder) as engine:
         assert engine.pid is not None
@@ -118,7 +119,7 @@ async def test_a_process_that_cannot_be_started_again_is_lost(
         os.kill(engine.pid, signal.SIGKILL)
         told = r"died \(signal 9\); it could not be started again: there is no memory for the model"
         with suppress(EngineLostError):
-            while True:  # until it has noticed
+            for _ in range(100):  # until it has noticed
                 await drawn(engine, HELLO, Sampling(max_tokens=2))
         with pytest.raises(EngineLostError, match=told):
             await drawn(engine, HELLO, Sampling(max_tokens=2))

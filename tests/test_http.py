@@ -205,7 +205,13 @@ async def test_text_that_cannot_be_sent_is_one_clear_line() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "passing"),
-    [(status(429, retry_after="3600"), True), (status(500), False), (status(400), False)],
+    [
+        (status(429, retry_after="3600"), True),
+        (status(504), True),
+        (status(500), False),
+        (status(400), False),
+        (dropped, False),
+    ],
 )
 async def test_what_may_pass_is_told_apart(answer: Answer, passing: bool) -> None:
     with pytest.raises(RequestError) as failure:

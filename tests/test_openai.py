@@ -416,7 +416,7 @@ class BusyOnce(FakeServer):
         await super().answer(method, path, headers, body, out)
 
 
-@pytest.mark.parametrize("place", range(0, 15, 3))
+@pytest.mark.parametrize("place", range(0, 12, 3))
 async def test_what_a_busy_server_can_do_is_not_kept(tmp_path: Path, place: int) -> None:
     """It is asked again, where it would else be held for less able for ever."""
     async with serving(BusyOnce(place=place)) as fake:

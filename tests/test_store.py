@@ -13,7 +13,7 @@ import pytest
 from ponder.errors import RecipeMismatchError, StoreError
 from ponder.store import CallKey, CallLog, CallRecord, MemoryCallLog, RunStore
 from ponder.trace import Node, Spent, Trace
-from ponder.types import Example, Problem
+from ponder.types import Example, NodePath, Problem
 
 STUDY: Mapping[str, object] = {
     "seed": 1,
@@ -131,7 +131,7 @@ async def test_our_grades_go_with_the_trace_that_they_were_of(tmp_path: Path) ->
     with opened(tmp_path) as store:
         for name in ("p", "q"):
             await store.finish(traced(name))
-        told = {("p", (0,)): True, ("q", (0,)): True}
+        told: dict[tuple[str, NodePath], bool] = {("p", (0,)): True, ("q", (0,)): True}
         store.set_grades("ours", told)
         store.set_grades("imported", told)
         await store.finish(traced("p", "43"))

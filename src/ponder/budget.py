@@ -294,7 +294,7 @@ class Ledger:
             depths = entry.depth - lane.depth + (lane.index < entry.lane.index)
             most = lane.width * depths - (lane.asked if depths else 0)
             if most > 0 or (scored and lane.depth < entry.depth):
-                ahead.append((lane, max(most, 0)))
+                ahead.append((lane, most))
         return ahead
 
     def _left(

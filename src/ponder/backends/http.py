@@ -19,13 +19,7 @@ import httpx
 
 from ponder.backends.backoff import Backoff
 from ponder.backends.http_access import KeyFromEnvironment, certificates, checked_url
-from ponder.backends.http_errors import (
-    BUSY_STATUSES,
-    PassingError,
-    RequestError,
-    TransientError,
-    failure_of,
-)
+from ponder.backends.http_errors import BUSY_STATUSES, RequestError, TransientError, failure_of
 from ponder.errors import UsageError
 
 JsonObject = dict[str, object]
@@ -154,7 +148,7 @@ class HttpClient:
         except httpx.HTTPError as failure:
             raise RequestError(f"{url}: {_named(failure)}") from failure
         except TimeoutError as late:
-            raise PassingError(f"{url}: nothing came for {self._timeout:g} s") from late
+            raise RequestError(f"{url}: nothing came for {self._timeout:g} s") from late
         except UnicodeEncodeError as failure:
             reason = "the request holds half of a surrogate pair, which cannot be sent"
             raise RequestError(f"{url}: {reason}") from failure

@@ -8,6 +8,8 @@ from ponder.errors import PonderError
 
 BUSY_STATUSES = (429, 503)
 """What a server answers that has too much to do."""
+PASSING_STATUSES = (*BUSY_STATUSES, 502, 504)
+"""These, and what a gateway answers whose server is away or late."""
 
 LONGEST_REASON = 300
 """Characters of a server's own words that an error repeats."""
@@ -25,7 +27,7 @@ class RequestError(PonderError):
 class PassingError(RequestError):
     """A request that failed however often, for a reason of the moment.
 
-    The server is busy or silent: it says nothing of what the server can do.
+    The server is busy, or away behind its gateway: it says nothing of what the server can do.
     """
 
 
@@ -40,8 +42,8 @@ class TransientError(RequestError):
         """The `Retry-After` header as it came."""
 
     def for_good(self) -> RequestError:
-        """What it is when it is not tried again: anything but "busy" may be the last word."""
-        kind = PassingError if self.status in BUSY_STATUSES else RequestError
+        """What it is when it is not tried again: any other status may be the last word."""
+        kind = PassingError if self.status in PASSING_STATUSES else RequestError
         return kind(str(self), self.status)
 
 

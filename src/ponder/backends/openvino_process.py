@@ -104,7 +104,7 @@ class OpenVinoProcess:
             await dead.aclose()
         try:
             self._connection = await Connection.open(self._settings)
-        except EngineError as error:
+        except (EngineError, OSError) as error:
             if dead is None:
                 raise
             lost = f"{dead.death}; it could not be started again: {error}"

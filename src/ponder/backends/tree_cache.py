@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from itertools import count
 from typing import Generic
 
+from ponder.backends.by_problem import ByProblem
 from ponder.backends.prefix_tree import State
 from ponder.backends.problem_tree import ProblemTree, Reading
 from ponder.types import Problem
@@ -25,8 +25,8 @@ class TreeCache(Generic[State]):
         self.dropped = 0
         """Trees that left while their problem was alive."""
         self._limit = limit
-        self._trees: dict[int, ProblemTree[State]] = {}
-        self._numbers = count()
+        numbers = count()
+        self._trees = ByProblem(lambda: ProblemTree[State](next(numbers)))
         self._filled: list[ProblemTree[State]] = []
         self._held = 0
         self._uses = 0
@@ -34,20 +34,15 @@ class TreeCache(Generic[State]):
     @property
     def computed(self) -> int:
         """Tokens that have keys and values now."""
-        return sum(tree.held.computed for tree in list(self._trees.values()))
+        return sum(tree.held.computed for tree in self._trees.values())
 
     def tree(self, problem: Problem) -> ProblemTree[State]:
         """The tree of this very object, whatever other problem equals it."""
-        key = id(problem)
-        found = self._trees.get(key)
-        if found is None:
-            found = self._trees.setdefault(key, ProblemTree(next(self._numbers)))
-            weakref.finalize(problem, self._trees.pop, key, None).atexit = False
-        return found
+        return self._trees.of(problem)
 
     def survey(self) -> None:
         """Look what is held now: problems may be gone since readings were last admitted."""
-        self._filled = [tree for tree in list(self._trees.values()) if len(tree.held)]
+        self._filled = [tree for tree in self._trees.values() if len(tree.held)]
         self._held = sum(len(tree.held) for tree in self._filled)
 
     def admit(self, reading: Reading[State]) -> bool:
@@ -74,7 +69,7 @@ class TreeCache(Generic[State]):
 
     def clear(self) -> None:
         """Drop all trees."""
-        for tree in list(self._trees.values()):
+        for tree in self._trees.values():
             tree.drop()
 
     def _make_room(self, tree: ProblemTree[State], token_ids: Sequence[int]) -> bool:

@@ -55,6 +55,7 @@ def _outlook(plan: Plan, size: int, earlier: Path | None) -> Outlook:
             _check_like(earlier, there, plan.recipe.study.model_dump())
         known, told = list(reader.traces()), reader.provenance()
     study, host = plan.recipe.study, plan.recipe.host
+    pace = pace_of(told, known)
     known = [trace for trace in known if trace.n == study.n]  # of a smaller n it is all to be done
     return outlook(
         str(plan.folder),
@@ -63,7 +64,7 @@ def _outlook(plan: Plan, size: int, earlier: Path | None) -> Outlook:
         known=known,
         own=earlier is None,
         costing=Costing.of(study.model_dump(), host.model_dump(), told, {}),
-        pace=pace_of(told, known),
+        pace=pace,
     )
 
 

@@ -158,8 +158,9 @@ def _check_finished(planned: Sequence[Plan], limit: SpendingLimit) -> None:
         if traces and all(all_failed(trace) for trace in traces):
             raise PonderError(f"{plan.folder}: every sample failed: {traces[0].nodes[0].error}")
         if unread:
-            told = f"{plan.folder}: {unread}; the same command tries them again"
-            if len(traces) == sum(map(unscored, traces)):
+            reached = "" if limit.reached is None else f" ({limit.reached})"
+            told = f"{plan.folder}: {unread}; the same command tries them again{reached}"
+            if all(all_failed(trace) or unscored(trace) for trace in traces):
                 raise PonderError(told)
             announce(told)
 

@@ -9,6 +9,7 @@ import typer
 
 from ponder.cli.terminal import output, print_json
 from ponder.errors import UsageError
+from ponder.report.escape import clipped
 from ponder.report.tree import TraceTree
 from ponder.report.views import view_of
 from ponder.store.reading import RunReader
@@ -49,5 +50,5 @@ def _list(run: Path, *, as_json: bool) -> None:
         print_json(known)
         return
     for name, question in known.items():
-        line = " ".join(question.split())
-        output().print(f"{name}  {line[:60]}", markup=False, overflow="ellipsis", no_wrap=True)
+        line = clipped(question, 60)
+        output().print(f"{name}  {line}", markup=False, overflow="ellipsis", no_wrap=True)

@@ -14,6 +14,7 @@ from ponder.cli.terminal import announce, errors, output, print_json
 from ponder.cli.words import given, numbers, with_keys
 from ponder.errors import PonderError, UsageError
 from ponder.recipes import Recipe
+from ponder.report.escape import visible
 from ponder.report.live import LiveSearch
 from ponder.runner import all_failed
 from ponder.store.records import TRACE
@@ -57,7 +58,7 @@ def solve(
     if as_json:
         print_json(TRACE.adapter.dump_python(trace, mode="json"))
     else:
-        output().print(trace.answer or "no answer", markup=False, soft_wrap=True)
+        output().print(visible(trace.answer or "no answer"), markup=False, soft_wrap=True)
     if all_failed(trace):
         raise PonderError(f"every sample failed: {trace.nodes[0].error}")
 

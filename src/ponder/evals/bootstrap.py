@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 DRAWS = 1000
 
 FEWEST = 5
-"""Clusters that tell the figure, at least, for an interval: draws of fewer are too much alike, and
-of a single one all the same."""
+"""Clusters to draw from, at least, for an interval: draws of fewer are too much alike, and of a
+single one all the same."""
 
 _NUMBERS_TOGETHER = 2_000_000
 """Weights at once: 16 MB."""

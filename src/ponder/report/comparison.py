@@ -141,13 +141,14 @@ def _less(equal: MatchedCosts) -> RenderableType:
     table = headed(f"the same accuracy for less {equal['axis']}", heads)
     for found in cheaper:
         less = found["times_less"]
+        low = less["ci_low"]
         table.add_row(
             visible(found["method"]),
             visible(found["equals"]),
             share(found["accuracy"]),
             "-" if found["n"] is None else f"{found['n']:.3g}",
             count(less["value"]),
-            f"{count(less['ci_low'])} to {count(less['ci_high'])}",
+            "-" if low is None else f"{count(low)} to {count(less['ci_high'])}",
         )
     return table
 

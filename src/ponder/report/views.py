@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from ponder.errors import StoreError, UsageError
 from ponder.evals.costs import Costing
 from ponder.evals.measure import Measured, measure
-from ponder.evals.outcomes import Grader, ranking_name
+from ponder.evals.outcomes import Grader, is_exchangeable, ranking_name
 from ponder.evals.repeats import method_of
 from ponder.evals.rescore import billed
 from ponder.evals.same_problems import Held, check_same_problems
@@ -130,7 +130,7 @@ def _stored(folder: Path, score: str | None = None) -> _Stored:
         recipe = cast("Mapping[str, Mapping[str, Any]]", reader.recipe())
         return _Stored(
             folder,
-            _of_one_n(tuple(traces), recipe["study"], folder),
+            tuple(traces),
             {example.problem.id: example for example in reader.examples()},
             {"imported": reader.grades("imported"), "ours": reader.grades("ours")},
             recipe["study"],
@@ -140,23 +140,22 @@ def _stored(folder: Path, score: str | None = None) -> _Stored:
         )
 
 
-def _of_one_n(
-    traces: tuple[Trace, ...], study: Mapping[str, Any], folder: Path
-) -> tuple[Trace, ...]:
-    """The traces, of a search that is on its way to a larger n those that have arrived.
+def _arrived(stored: _Stored) -> _Stored:
+    """Without the problems that have not come to the run's larger n yet; they are told.
 
-    The others are told. Samples are counted up to the n that all problems have.
+    Independent samples stay, however many there are: the curve ends at the n that all have.
     """
-    if study.get("strategy") != DiverseVerifierTreeSearch.name:
-        return traces
-    arrived = tuple(trace for trace in traces if trace.n == study.get("n"))
-    if left := len(traces) - len(arrived):
+    n, examples = stored.study.get("n"), stored.examples
+    if all(is_exchangeable(trace, examples.get(trace.problem_id)) for trace in stored.traces):
+        return stored
+    arrived = tuple(trace for trace in stored.traces if trace.n == n)
+    if left := len(stored.traces) - len(arrived):
         warnings.warn(
-            f"{folder}: {left} of {len(traces)} problems are left out: they have not come to "
-            f"n = {study.get('n')} yet, where the run's own command goes on",
-            stacklevel=2,
+            f"{stored.folder}: {left} of {len(stored.traces)} problems are left out: they have not "
+            f"come to n = {n} yet, where the run's own command goes on",
+            stacklevel=3,
         )
-    return arrived
+    return stored._replace(traces=arrived)
 
 
 def view_of(folder: Path) -> RunView:
@@ -183,7 +182,7 @@ def load_run(
     `prices` for a million tokens, by kind, replace those of the run's recipe. `sizes` are the N to
     look at, by default all that there are.
     """
-    stored = _stored(folder, score)
+    stored = _arrived(_stored(folder, score))
     how: Aggregation = aggregation or stored.study.get("aggregation") or "last"
     measured = measure(
         stored.examples.values(),

@@ -204,7 +204,7 @@ class Training:
         """What is learned from, what the judges add, and the id behind each problem's number.
 
         One question under several ids is one problem: all of it is in one part. Several questions
-        under one id, of different data sets, are as many problems, all in one part as well.
+        under one id, of different data sets, are as many problems.
         """
         learned = self._problems
         problems = [*learned, *self._judging]

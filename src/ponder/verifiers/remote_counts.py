@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
+from ponder.backends.by_problem import ByProblem
 from ponder.types import Problem, Usage
 
 Bill = Callable[[Usage], None]
@@ -51,7 +51,7 @@ class RemoteCounts:
     floor: int = 0
     """What a cache of whole blocks has to compute at least, requests in the order of their answers;
     a server computes the last token of every prompt."""
-    _sent: WeakKeyDictionary[Problem, SentPrompts] = field(default_factory=WeakKeyDictionary)
+    _sent: ByProblem[SentPrompts] = field(default_factory=lambda: ByProblem(SentPrompts))
 
     @property
     def computed(self) -> int | None:
@@ -75,7 +75,7 @@ class RemoteCounts:
         self.prompt += len(token_ids)
         known, told = self.cached, usage.cached
         self.cached = None if known is None or told is None else known + told
-        shared = self._sent.setdefault(problem, SentPrompts()).add(tuple(token_ids))
+        shared = self._sent.of(problem).add(tuple(token_ids))
         self.distinct += len(token_ids) - shared
         whole_blocks = min(shared, len(token_ids) - 1) // self.block_size
         self.floor += len(token_ids) - whole_blocks * self.block_size

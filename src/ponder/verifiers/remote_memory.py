@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
+from ponder.backends.by_problem import ByProblem
 from ponder.types import Problem
 
 Scores = tuple[float, ...]
@@ -27,7 +28,7 @@ class ScoreMemory:
 
     limit: int = 1 << 16
     """The most prompts of one problem; the oldest go first."""
-    _problems: WeakKeyDictionary[Problem, _OfProblem] = field(default_factory=WeakKeyDictionary)
+    _problems: ByProblem[_OfProblem] = field(default_factory=lambda: ByProblem(_OfProblem))
 
     async def once(
         self, problem: Problem, prompt: Sequence[int], ask: Callable[[], Awaitable[Scores]]
@@ -37,7 +38,7 @@ class ScoreMemory:
         Whoever asks for the same prompt meanwhile waits for the same answer, and asks again where
         the first one failed or was cancelled.
         """
-        known = self._problems.setdefault(problem, _OfProblem())
+        known = self._problems.of(problem)
         key = blake2b(array("i", prompt).tobytes(), digest_size=16).digest()
         lock = known.asking.setdefault(key, asyncio.Lock())
         async with lock:

@@ -45,9 +45,8 @@ async def abilities_of(
             if file:
                 save(file, known)
     except PassingError as failure:
-        raise EngineError(
-            f"{failure}; what the server can do is not known yet, so try again"
-        ) from (failure)
+        told = f"{failure}; what the server can do is not known yet, so try again"
+        raise EngineError(told) from failure
     except RequestError as failure:
         raise EngineError(str(failure)) from failure
     return known

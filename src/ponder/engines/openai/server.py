@@ -73,8 +73,6 @@ class Server:
         """How many sequences it runs at once, as llama.cpp tells; None elsewhere."""
         try:
             told = (await self.http.get("/props")).get("total_slots")
-        except PassingError:
-            raise
         except RequestError:
             return None
         return told if isinstance(told, int) and told > 0 else None
