@@ -16,6 +16,7 @@ import pytest
 from ponder.cli import main
 from ponder.errors import EngineLostError, VerifierLostError
 from ponder.recipes.registry import VERIFIERS
+from ponder.store.database import connect_writing
 from ponder.store.reading import RunReader
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.random import RandomVerifier
@@ -157,6 +158,20 @@ def test_a_question_with_half_a_surrogate_pair_is_listed(
     capsysbinary.readouterr()
     assert ponder("show", tmp_path / "run") == 0
     assert "What is ⟨U+D83D⟩?" in capsysbinary.readouterr().out.decode()
+
+
+@pytest.mark.parametrize("begun", ["the file", "its tables"])
+def test_a_run_whose_start_was_cut_short_starts(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], begun: str
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.sqlite").touch()
+    if begun == "its tables":
+        connect_writing(run / "run.sqlite").close()
+    status, line = failing(capsys, "report", run)
+    assert (status, "its start was cut short, and the same command starts it" in line) == (1, True)
+    assert ponder("run", *PLAY, "--dataset", data, "--n", 2, "-o", run) == 0
 
 
 def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

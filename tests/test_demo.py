@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def test_three_rows_share_the_samples(tmp_path: Path) -> None:
     assert found["best of N"].traces[0].nodes == found["weighted"].traces[0].nodes
     assert found["greedy"].greedy
     assert not any("head" in name for name in found)
+
+
+def test_a_head_that_has_scored_a_part_of_the_samples_has_no_rows(tmp_path: Path) -> None:
+    run(tmp_path, ticking(100), played_head())
+    folder = next(m.plan.folder for m in methods(scripted(), tmp_path) if m.name == "sample")
+    with sqlite3.connect(folder / "run.sqlite") as file:
+        file.execute("DELETE FROM scores WHERE problem_id = (SELECT min(problem_id) FROM scores)")
+    file.close()
+    assert not any("head" in one.view.name for one in views(methods(scripted(), tmp_path)))
 
 
 def test_a_trained_head_chooses_among_the_same_samples(tmp_path: Path) -> None:

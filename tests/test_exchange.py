@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ponder.cli import main
-from ponder.errors import UsageError
+from ponder.errors import StoreError, UsageError
 from ponder.evals.exchange.exports import export_rows
 from ponder.evals.exchange.files import table_bytes, write_rows
 from ponder.evals.exchange.remainder import remainder, restored, same
@@ -27,8 +27,11 @@ from ponder.evals.pools import PoolProblem
 from ponder.evals.rows import Row, read_rows
 from ponder.store.reading import RunReader
 from ponder.store.records import EXAMPLE, TRACE
+from ponder.store.run import RunStore
+from ponder.trace import Trace
 from ponder.types import NodePath, StepScores
 from tests.playing import LastBox
+from tests.test_cli import failing
 from tests.test_pools import FULL, LEAST, pool_problems, unknown
 
 SAL: dict[str, Any] = {
@@ -295,6 +298,60 @@ def test_the_same_id_twice_is_refused(tmp_path: Path) -> None:
     said = r"the problem 'What is 2 \+ 3\?' stands in 2 lines \(line 1, line 3\) without an id"
     with pytest.raises(UsageError, match=said):
         read_source("sal", lines(tmp_path / "rows.jsonl", unnamed, other, unnamed))
+
+
+def test_added_scores_take_the_place_of_a_pools_own_where_they_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {
+        "id": "p",
+        "problem": "What is 2 + 2?",
+        "answer": "4",
+        "candidates": [
+            {"text": "2 + 2 = 5", "answer": "5", "score": 0.9, "step_scores": [0.9], "mark": 1},
+            {"text": "2 + 2 = 4", "answer": "4", "score": 0.1, "step_scores": [0.1]},
+        ],
+    }
+    pool, out = lines(tmp_path / "pool.jsonl", row), tmp_path / "out.jsonl"
+    assert ponder("import", "pool", pool, "-o", tmp_path / "run") == 0
+    assert ponder("score", tmp_path / "run", "--verifier", "arithmetic", "--name", "sums") == 0
+    assert ponder("export", "pool", tmp_path / "run", "-o", out) == 0
+    assert [c["score"] for c in values(out)[0]["candidates"]] == [0.9, 0.1]
+    assert ponder("export", "pool", tmp_path / "run", "-o", out, "--score", "sums") == 0
+    wrong, right = values(out)[0]["candidates"]
+    assert wrong["score"] < right["score"]
+    assert (wrong["step_scores"], right["step_scores"]) == ([wrong["score"]], [right["score"]])
+    assert wrong["mark"] == 1
+
+
+def test_an_import_that_was_cut_short_says_so_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No problem is there without its grades, and the full disk is one line."""
+    rows = [
+        {"id": str(i), "answer": None, "candidates": [{"text": "", "answer": "4", "correct": True}]}
+        for i in range(4)
+    ]
+    pool, run = lines(tmp_path / "pool.jsonl", *rows), tmp_path / "run"
+    finish = RunStore.finish
+
+    async def full_at_the_last(self: RunStore, trace: Trace, **options: Any) -> None:
+        if trace.problem_id == "3":
+            raise StoreError("the disk is full")
+        await finish(self, trace, **options)
+
+    monkeypatch.setattr("ponder.evals.pool_runs._TOGETHER", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "finish", full_at_the_last)
+        status, line = failing(capsys, "import", "pool", pool, "-o", run)
+    assert (status, line) == (1, "ponder: the disk is full\n")
+    with pytest.warns(UserWarning, match="the import was cut short at [23] of 4 problems: import"):
+        assert ponder("report", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["first_n"]["majority"] == {"1": 1.0}
+    assert ponder("import", "pool", pool, "-o", run) == 0
+    capsys.readouterr()
+    assert ponder("report", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_problems"] == 4
 
 
 def test_published_completions_are_reported_rescored_and_exported(

@@ -6,11 +6,12 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ponder.cli import main
+from ponder.evals.planning import RUNNING
 from ponder.store.reading import RunReader
 from tests.test_exchange import SAL, lines
 
@@ -98,6 +99,10 @@ def test_merged_halves_are_the_whole(
         assert len(one.added_scores("arithmetic")) == 16
         assert one.provenance()["engine"] == other.provenance()["engine"]
         machines = one.provenance()["merged"]
+    with RunReader(halves[0]) as first, RunReader(halves[1]) as second:
+        seconds = [cast("float", run.provenance()[RUNNING]) for run in (first, second)]
+    with RunReader(merged) as one:
+        assert one.provenance()[RUNNING] == sum(seconds), "the pace is that of all their tokens"
     with RunReader(halves[1]) as second:
         opened = [json.loads(json.dumps(opening._asdict())) for opening in second.openings()]
     assert isinstance(machines, list)

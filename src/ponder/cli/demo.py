@@ -76,6 +76,8 @@ def _by_head(folder: Path, sampled: LoadedRun) -> list[LoadedRun]:
     if HEAD not in sampled.view.ranges:
         return []
     ranked = load_run(folder, score=HEAD, aggregation="last")
+    if "best_of_n" not in ranked.view.summary.curves:  # it was stopped before it had scored all
+        return []
     shown = {"best of N": "best_of_n", "weighted": "weighted"}
     return [
         reselected(ranked, f"{label}, {HEAD}", selector, HEAD) for label, selector in shown.items()

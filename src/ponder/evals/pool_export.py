@@ -20,11 +20,13 @@ def export_problem(
     grades: Mapping[NodePath, bool],
     *,
     ranking: str | None = None,
+    rescored: bool = False,
     aggregation: Aggregation = "last",
 ) -> PoolProblem:
     """A finished problem as a line of a pool; an imported one comes back with all its keys.
 
-    `ranking` names the scores, of a run's own verifier, that become `score` and `step_scores`.
+    `ranking` names the scores that become `score` and `step_scores`; with `rescored` they take the
+    place of an imported problem's own, which else stay.
     """
     row: dict[str, Any] = {"id": example.problem.id, "answer": example.reference}
     optional = {
@@ -40,11 +42,14 @@ def export_problem(
         spent = {name: getattr(trace.spent, ours) for name, ours in SPENT.items()}
         row["spent"] = {name: value for name, value in spent.items() if value is not None}
     kept = _kept(example, trace)
+    if rescored:
+        kept = [{k: v for k, v in own.items() if k not in (SCORE, STEP_SCORES)} for own in kept]
     row |= example.extra
+    replaced = rescored or not imported
     row["candidates"] = [
         _start(candidate, imported=imported)
         | own
-        | _as_given(_scores(candidate, None if imported else ranking, aggregation), own)
+        | _as_given(_scores(candidate, ranking if replaced else None, aggregation), own)
         | _facts(candidate, grades.get(candidate.path))
         for candidate, own in zip(trace.candidates, kept, strict=True)
     ]
@@ -83,11 +88,11 @@ def _scores(candidate: Candidate, ranking: str | None, aggregation: Aggregation)
     }
     steps = candidate.scores.get(STEP_SCORES)
     row: dict[str, Any] = {}
-    if SCORE in single:
-        row[SCORE] = single.pop(SCORE)
-    elif ranking in single:
-        row[SCORE] = single[ranking]
-        steps = steps or candidate.scores[ranking]
+    told = single.pop(SCORE, None)
+    if ranking in single:
+        row[SCORE], steps = single[ranking], candidate.scores[ranking]
+    elif told is not None:
+        row[SCORE] = told
     if single:
         row["scores"] = single
     if steps:

@@ -12,14 +12,16 @@ from ponder.answers.base import AnswerKind
 from ponder.evals.exchange.sources import Source, read_source
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import check_gradable
-from ponder.evals.pool_import import ImportedProblem, import_pool
+from ponder.evals.pool_import import import_pool
 from ponder.evals.pools import PoolProblem
 from ponder.evals.run_grading import grade_run
+from ponder.runner import unwrapped
 from ponder.store.run import RunStore
-from ponder.types import NodePath
 
 _TOGETHER = 100
 """Problems that share a transaction."""
+IMPORTING = "importing"
+"""In the provenance of a run whose import has not ended: how many problems there will be."""
 
 
 async def keep_pool(file: Path, folder: Path, answers: AnswerKind) -> int:
@@ -39,29 +41,30 @@ async def keep_source(source: Source, folder: Path, answers: AnswerKind) -> int:
         check_gradable(answers)
     study: dict[str, object] = {**source.study, "answer": answers.name}
     with RunStore.open(folder, study=study, host={}, recipe_toml=study_toml(study)) as store:
-        grades: dict[tuple[str, NodePath], bool] = {}
+        told = {"ponder": version("ponder"), **source.provenance}
+        store.set_provenance({**told, IMPORTING: len(source.problems)})
         for start in range(0, len(source.problems), _TOGETHER):
-            for imported in await _keep(store, source.problems[start : start + _TOGETHER], answers):
-                name = imported.trace.problem_id
-                grades |= {(name, path): right for path, right in imported.grades.items()}
-        store.set_grades("imported", grades)
-        store.set_provenance({"ponder": version("ponder"), **source.provenance})
+            await _keep(store, source.problems[start : start + _TOGETHER], answers)
+        store.set_provenance(told)
         if missing:
             async with Grader() as grader:
                 await grade_run(store, grader)
     return len(source.problems)
 
 
-async def _keep(
-    store: RunStore, problems: Sequence[PoolProblem], answers: AnswerKind
-) -> tuple[ImportedProblem, ...]:
-    """Import problems and commit them together."""
+async def _keep(store: RunStore, problems: Sequence[PoolProblem], answers: AnswerKind) -> None:
+    """Import problems and commit them together, none without its grades."""
     imported = await import_pool(problems, answers)
     store.add_examples([one.example for one in imported])
-    async with asyncio.TaskGroup() as group:
+    grades = {
+        (one.trace.problem_id, path): right
+        for one in imported
+        for path, right in one.grades.items()
+    }
+    store.set_grades("imported", grades)
+    async with unwrapped(), asyncio.TaskGroup() as group:
         for one in imported:
             group.create_task(store.finish(one.trace))
-    return imported
 
 
 def study_toml(study: Mapping[str, object]) -> str:

@@ -39,8 +39,9 @@ from ponder.recipes.registry import (
 from ponder.recipes.toml import recipe_toml
 from ponder.runner import Gate, Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
-from ponder.store.reading import RunReader, holds_run
+from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
+from ponder.store.study import Settings
 from ponder.types import Example
 from ponder.verifiers.base import Verifier
 
@@ -244,20 +245,22 @@ def open_store(plan: Plan) -> RunStore:
     """The plan's run directory, made or continued."""
     study = plan.recipe.study
     grows = (*EXTENDABLE, "n") if study.strategy in ("sample", "dvts") else EXTENDABLE
-    if holds_run(plan.folder):
-        with RunReader(plan.folder) as reader:
-            kept = reader.recipe()["study"]
-        if isinstance(kept, dict) and isinstance(kept.get("n"), int) and kept["n"] > study.n:
+
+    def check(kept: Settings) -> None:
+        n = kept.get("n")
+        if isinstance(n, int) and n > study.n:
             raise UsageError(
-                f"{plan.folder} holds n = {kept['n']}, more than {study.n}: "
+                f"{plan.folder} holds n = {n}, more than {study.n}: "
                 "`ponder report` shows every smaller N of it, or use another folder"
             )
+
     return RunStore.open(
         plan.folder,
         study=study.model_dump(),
         host=plan.recipe.host.model_dump(),
         recipe_toml=recipe_toml(plan.recipe),
         extends=grows,
+        check=check,
     )
 
 

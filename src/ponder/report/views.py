@@ -14,6 +14,8 @@ from ponder.errors import StoreError, UsageError
 from ponder.evals.costs import Costing
 from ponder.evals.measure import Measured, measure
 from ponder.evals.outcomes import Grader, is_exchangeable, ranking_name
+from ponder.evals.pool_runs import IMPORTING
+from ponder.evals.pools import STRATEGY
 from ponder.evals.repeats import method_of
 from ponder.evals.rescore import billed
 from ponder.evals.same_problems import Held, check_same_problems
@@ -146,6 +148,8 @@ def _arrived(stored: _Stored) -> _Stored:
     Independent samples stay, however many there are: the curve ends at the n that all have.
     """
     n, examples = stored.study.get("n"), stored.examples
+    if not isinstance(n, int) or stored.study.get("strategy") == STRATEGY:  # imported: as it came
+        return stored
     if all(is_exchangeable(trace, examples.get(trace.problem_id)) for trace in stored.traces):
         return stored
     arrived = tuple(trace for trace in stored.traces if trace.n == n)
@@ -183,6 +187,12 @@ def load_run(
     look at, by default all that there are.
     """
     stored = _arrived(_stored(folder, score))
+    if (whole := stored.provenance.get(IMPORTING)) is not None:
+        warnings.warn(
+            f"{folder}: the import was cut short at {len(stored.traces)} of {whole} problems: "
+            "import it again",
+            stacklevel=2,
+        )
     how: Aggregation = aggregation or stored.study.get("aggregation") or "last"
     measured = measure(
         stored.examples.values(),

@@ -127,11 +127,19 @@ def connect_reading(path: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            raise StoreError(not_begun(path.parent))
         _checked_version(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def not_begun(folder: Path) -> str:
+    """Of a run whose process ended as it began, in a line."""
+    return f"{folder} holds no run yet: its start was cut short, and the same command starts it"
 
 
 def _checked_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self, cast
 
 from ponder.errors import StoreError
-from ponder.store.database import DATABASE_NAME, Database
+from ponder.store.database import DATABASE_NAME, Database, not_begun
 from ponder.store.log import StoredCallLog, path_of, storable
 from ponder.store.records import EXAMPLE, TRACE
 from ponder.store.score_sets import ScoreSet, ScoreSets, with_scores
@@ -58,8 +58,10 @@ class RunReader:
 
     def recipe(self) -> Settings:
         """`{"study": ..., "host": ...}`: what decides results, and where they were last made."""
-        ((study,),) = self._database.rows("SELECT content FROM study")
-        return {"study": _settings(study), "host": self.openings()[-1].host}
+        rows = self._database.rows("SELECT content FROM study")
+        if not rows:
+            raise StoreError(not_begun(self.folder))
+        return {"study": _settings(rows[0][0]), "host": self.openings()[-1].host}
 
     def openings(self) -> list[Opening]:
         """Every time that a process wrote to the run, oldest first."""

@@ -55,12 +55,14 @@ class RunStore(RunReader):
         host: Mapping[str, object],
         recipe_toml: str,
         extends: Collection[str] = (),
+        check: Callable[[Settings], None] = lambda _kept: None,
     ) -> RunStore:
         """Start a run in `folder`, or go on with the one that is there.
 
-        `extends` names the dotted keys of `study` that may differ from the run's ("n"); the
-        new values are kept then. `host` may always differ, and is kept with the time. Raises
-        RunLockedError while another process writes, RecipeMismatchError for another study.
+        `extends` names the dotted keys of `study` that may differ from the run's ("n"); the new
+        values are kept then, and `check` may refuse the run's own. `host` may always differ, and is
+        kept with the time. Raises RunLockedError while another process writes, RecipeMismatchError
+        for another study.
         """
         path = folder / DATABASE_NAME
         with ExitStack() as undo, stated(folder):
@@ -70,7 +72,7 @@ class RunStore(RunReader):
             with stated(path):
                 connection = connect_writing(path)
                 undo.callback(connection.close)
-                _record_opening(connection, folder, plain(study), plain(host), extends)
+                _record_opening(connection, folder, plain(study), plain(host), extends, check)
             replace_file(folder / RECIPE_NAME, recipe_toml)
             writer = Writer(connection, path)
             undo.callback(writer.close)
@@ -189,10 +191,12 @@ def _record_opening(
     study: Settings,
     host: Settings,
     extends: Collection[str],
+    check: Callable[[Settings], None],
 ) -> None:
     with transaction(connection):
         row = connection.execute("SELECT content FROM study").fetchone()
         if row is not None:
+            check(json.loads(row[0]))
             check_same_study(folder, json.loads(row[0]), study, extends)
             connection.execute("DELETE FROM study")
         connection.execute("INSERT INTO study VALUES (?)", (json.dumps(study),))

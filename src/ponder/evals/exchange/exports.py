@@ -94,6 +94,7 @@ def _problems(run: RunReader, ranking: Ranking) -> Iterator[tuple[PoolProblem, T
             trace,
             by_problem.get(trace.problem_id, {}),
             ranking=ranking.name,
+            rescored=ranking.chosen,
             aggregation=ranking.aggregation,
         )
         yield problem, trace

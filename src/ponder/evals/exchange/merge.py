@@ -19,10 +19,12 @@ from ponder.evals.exchange.merge_checks import (
     merged_grades,
     study_of,
 )
+from ponder.evals.planning import RUNNING
 from ponder.evals.pool_runs import study_toml
 from ponder.evals.pools import STRATEGY
 from ponder.recipes import Recipe
 from ponder.recipes.toml import recipe_toml
+from ponder.runner import unwrapped
 from ponder.store.base import CallKey, CallRecord
 from ponder.store.reading import Grader, RunReader
 from ponder.store.run import RunStore
@@ -109,12 +111,15 @@ def _provenance(runs: Sequence[RunReader]) -> Settings:
         {"run": run.folder.name, "openings": [one._asdict() for one in run.openings()]}
         for run in runs
     ]
-    return {**told, "merged": merged}
+    seconds = [run.provenance().get(RUNNING) for run in runs]
+    known = [own for own in seconds if isinstance(own, int | float)]
+    running = {RUNNING: sum(known)} if len(known) == len(seconds) else {}
+    return {**{k: v for k, v in told.items() if k != RUNNING}, **running, "merged": merged}
 
 
 async def _copy_problems(parts: Parts, store: RunStore, names: Sequence[str]) -> None:
     """Call logs, then traces, of some problems."""
-    async with asyncio.TaskGroup() as group:
+    async with unwrapped(), asyncio.TaskGroup() as group:
         for name in names:
             for key, record in await asyncio.to_thread(_calls, parts, name):
                 store.log.put(key, record)
