@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ponder.errors import UsageError
+from ponder.evals.compare import Method
 from ponder.evals.cost_curves import CostCurve, Named, cost_curves
 from ponder.evals.curves import expected
 from ponder.evals.matched import MatchedCosts, at_equal_cost, cheaper, pareto
@@ -210,6 +211,14 @@ def test_majority_of_samples_bears_no_verifier() -> None:
     )
     (guided,) = cost_curves([Named("dvts", "majority", [dear])], "total_tokens")
     assert guided.cost[-1].tolist() == [120, 120]
+
+
+def test_repetitions_of_which_one_has_come_further_are_taken_at_the_n_that_both_have() -> None:
+    further, behind = run("rraa", "aaaa"), run("ra", "ra")
+    for runs in ((further, behind), (behind, further)):
+        method = Method.of("a", "oracle", runs)
+        assert method.n == 2
+        assert method.values == pytest.approx({"p0": (1 - 1 / 6 + 1) / 2, "p1": 0.5})
 
 
 def test_seeds_are_averaged_problem_by_problem() -> None:

@@ -33,12 +33,13 @@ class Method:
 
     @classmethod
     def of(cls, name: str, selector: str, runs: Sequence[Measured], n: int | None = None) -> Method:
-        """What `selector` gets right at `n`, by default the runs' largest.
+        """What `selector` gets right at `n`, by default the largest that all of the runs have.
 
         Raises UsageError for a selector or an N that the runs do not have.
         """
         try:
-            found = [run.at(selector, n) for run in runs]
+            most = min(run.at(selector)[0] for run in runs) if n is None else n
+            found = [run.at(selector, most) for run in runs]
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from None
         whole = len(runs) == 1 and found[0][0] == max(runs[0].points[selector])
