@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -184,6 +184,7 @@ async def there_and_back(problem: PoolProblem, **settings: Any) -> dict[str, Any
     return row
 
 
+@example({"problem": "", "answer": None, "completions": [], "unique_id": 0}, "best_of_n")
 @given(sal_rows(), st.sampled_from(["best_of_n", "beam_search"]))
 async def test_rows_of_sal_come_back_as_they_were(row: dict[str, Any], approach: Any) -> None:
     """All columns and nothing more, numbers of the same type, through a stored and graded run."""

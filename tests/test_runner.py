@@ -11,7 +11,7 @@ import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -97,6 +97,31 @@ async def test_problems_are_opened_only_while_slots_are_free(tmp_path: Path) -> 
     with opened(tmp_path, 30) as store:
         await solved(world, RepeatedSampling(n=4), store)
     assert 2 <= most <= 3  # two use all the slots
+
+
+async def test_no_problem_is_opened_while_too_much_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, begun = asyncio.Event(), set[str]()
+    finish = RunStore.finish
+
+    async def slow_disk(self: RunStore, trace: Trace, **options: Any) -> None:
+        await kept.wait()
+        await finish(self, trace, **options)
+
+    def noting(prefix: Prefix, seed: int) -> str:
+        begun.add(prefix.problem.id)
+        return reasons(prefix, seed)
+
+    monkeypatch.setattr(RunStore, "finish", slow_disk)
+    monkeypatch.setattr("ponder.runner.UNKEPT", 6)
+    with opened(tmp_path, 12) as store:
+        running = asyncio.create_task(solved(World(script=noting), RepeatedSampling(n=2), store))
+        await asyncio.sleep(0.3)
+        assert 3 <= len(begun) <= 3 + 4, "those that wait, and what was open beside the last"
+        kept.set()
+        await running
+        assert len(begun) == len(store.finished()) == 12
 
 
 async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from ponder.answers.base import AnswerKind, kind_for
 from ponder.answers.remembered import RememberedAnswers
@@ -25,6 +25,9 @@ from ponder.trace import Trace
 from ponder.types import Problem
 from ponder.verifiers.base import Verifier
 from ponder.verifiers.replay import ReplayVerifier
+
+UNKEPT: Final = 4096
+"""Nodes of solved problems that may wait for the disk before no further problem is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +130,56 @@ async def run(
     end. Raises the first error that is not a recorded failure; what was finished before is kept.
     """
     solving: set[int] = set()  # ranks of the problems without a trace
+    backlog = _Backlog()
     async with unwrapped(), asyncio.TaskGroup() as group:
         for rank, job in enumerate(jobs):
             await job.store.recall(job.problem.id)
+            await backlog.room.wait()
             await slots.vacancy()
             if gate is not None:
                 await gate.admitted(job)
             if stop is not None and stop.is_set():
                 return
             solving.add(rank)
-            task = group.create_task(_finish(job, slots, rank, solving, gate))
+            task = group.create_task(_finish(job, slots, rank, solving, backlog, gate))
             await slots.asked(rank, task)
 
 
-async def _finish(job: Job, slots: Slots, rank: int, solving: set[int], gate: Gate | None) -> None:
+class _Backlog:
+    """Traces on their way to the disk, which may be slower than the engine: a bounded number."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        """Set while another problem may be opened."""
+        self.room.set()
+        self._nodes = 0
+
+    @contextmanager
+    def holding(self, nodes: int) -> Iterator[None]:
+        """A trace of so many nodes is being kept."""
+        self._add(nodes)
+        try:
+            yield
+        finally:
+            self._add(-nodes)
+
+    def _add(self, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes < UNKEPT:
+            self.room.set()
+        else:
+            self.room.clear()
+
+
+async def _finish(
+    job: Job, slots: Slots, rank: int, solving: set[int], backlog: _Backlog, gate: Gate | None
+) -> None:
     trace = await solve(
         job.problem, job.method, job.store.log, slots, rank=rank, observer=job.observer
     )
     solving.discard(rank)
-    await job.store.finish(trace, last=lambda: not solving)
+    with backlog.holding(len(trace.nodes)):
+        await job.store.finish(trace, last=lambda: not solving)
     if job.observer is not None:
         job.observer.on_problem_done(job.problem.id, trace)
     if gate is not None:

@@ -75,7 +75,7 @@ def pool_row(row: Row, approach: Approach) -> Json:
     problem = _problem(row, checked(row, SalRow), approach)
     columns_ = {key: value for key, value in row.values.items() if key != POOL_COLUMN}
     kept = remainder(columns_, columns(problem))
-    if kept:
+    if kept or POOL_COLUMN not in row.values:  # nothing may be left, and still it is sal's own row
         problem[KEPT] = kept
     if POOL_COLUMN not in row.values:
         return problem
