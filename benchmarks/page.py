@@ -12,7 +12,8 @@ _OPENING = """# Benchmarks
 
 Written by `make bench` from [benchmarks.json](benchmarks.json), which holds every repeat. Figures \
 are ratios taken side by side in one run: the median, and the range of the repeats in brackets. \
-`python -m benchmarks --help` says how to take one of them alone.
+`python -m benchmarks --help` says how to take one of them alone. What names vLLM runs in \
+`.venv-vllm`; `make bench-vllm` makes that and the model's folder.
 """
 
 
