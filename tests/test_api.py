@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,16 @@ async def test_asolve_with_objects() -> None:
         verifier=ArithmeticVerifier(),
     )
     assert trace.nodes[0].scores.keys() == {"arithmetic"}
+
+
+@pytest.mark.parametrize(
+    "own", [{"n": 8}, {"selector": "weighted"}, {"knobs": {}}, {"sampling": {"max_tokens": 9}}]
+)
+async def test_what_a_strategy_object_has_itself_cannot_be_given_beside_it(
+    own: dict[str, Any],
+) -> None:
+    with pytest.raises(UsageError, match=f"`{next(iter(own))}` is the strategy's own: give it to "):
+        await ponder.asolve("?", model=ScriptedEngine(reasons), strategy=BeamSearch(), **own)
 
 
 async def test_a_function_is_a_verifier_and_none_is_none() -> None:

@@ -226,6 +226,26 @@ def test_total_tokens_wait_for_what_other_lanes_cost_to_score() -> None:
     assert run.grants[(0, 0)] == 20
 
 
+def test_what_a_depth_cost_to_score_counts_before_what_is_asked_for_there_later() -> None:
+    """In the search's own lane, and before lanes that begin later; not between these."""
+    ledger = Ledger(Budget(total_tokens=300))
+    run = Run(ledger, lambda _: 50, 60, random.Random(0))
+    run.ask((0,))
+    ledger.settle(run.entries[(0,)], 50)
+    ledger.charge(1, 100)
+    first, second = ledger.fork(2, 1, 60)
+    run.ask((1,), first)
+    ledger.settle(run.entries[(1,)], 50)
+    ledger.charge(1, 60)
+    run.ask((3,), second)
+    assert run.grants[(3,)] == 60
+    ledger.settle(run.entries[(3,)], 20)
+    for lane in (first, second):
+        ledger.close(lane)
+    run.ask((4,))
+    assert run.grants[(4,)] == 20
+
+
 @pytest.mark.parametrize("path", [(0,), (1,)])
 def test_a_lane_never_goes_back(path: NodePath) -> None:
     ledger = Ledger(Budget())

@@ -462,6 +462,16 @@ def test_a_recipes_seed_is_the_seed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_a_verifiers_knobs_are_set_beside_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "scripted.toml"
+    recipe.write_text('[study]\nengine = "scripted"\nmodel = "tests.playing:reasons"\n')
+    words = ["solve", "What?", "--recipe", recipe, "--verifier", "value-head"]
+    assert ponder(*words, "--set", f"verifier_knobs.head={tmp_path / 'mine'}") == 2
+    assert str(tmp_path / "mine") in capsys.readouterr().err
+
+
 def broken(_prefix: object, _seed: int) -> object:
     from ponder.engines.scripted import Reply
 

@@ -124,6 +124,30 @@ async def test_no_problem_is_opened_while_too_much_waits_for_the_disk(
         assert len(begun) == len(store.finished()) == 12
 
 
+async def test_no_problem_is_opened_while_too_many_answers_wait_for_the_parser(
+    tmp_path: Path,
+) -> None:
+    may_parse, begun = asyncio.Event(), set[str]()
+
+    class Slow(PlainAnswers):
+        async def parse(self, raw: str) -> Answer:
+            await may_parse.wait()
+            return await super().parse(raw)
+
+    def noting(prefix: Prefix, seed: int) -> str:
+        begun.add(prefix.problem.id)
+        return reasons(prefix, seed)
+
+    world = World(script=noting, slots=2, answers=Slow())
+    with opened(tmp_path, 12) as store:
+        running = asyncio.create_task(solved(world, RepeatedSampling(n=2), store))
+        await asyncio.sleep(0.3)
+        assert 4 <= len(begun) <= 4 + 2, "the backlog, and what was open beside the last"
+        may_parse.set()
+        await running
+        assert len(begun) == len(store.finished()) == 12
+
+
 async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:
     ended: list[str] = []
 
@@ -289,6 +313,37 @@ async def test_a_replay_makes_no_call_and_gives_equal_digests(
     assert all(kept.digest() == again.digest() for kept, again in pairs)
     assert any(node.error for kept, _ in pairs for node in kept.nodes)
     assert answers.parsed == []
+
+
+@pytest.mark.parametrize("wave", [0, 3])
+async def test_a_replay_of_what_the_deadline_ended_gives_equal_digests(
+    tmp_path: Path, wave: int
+) -> None:
+    now = [0.0]
+
+    def script(prefix: Prefix, seed: int) -> str:
+        now[0] += 4
+        return reasons(prefix, seed)
+
+    options = SessionOptions(budget=Budget(seconds=10), clock=lambda: now[0])
+    strategy = RepeatedSampling(n=9, stopping="exact" if wave else "none", wave=wave)
+    world = World(script=script, slots=2, options=options)
+    with opened(tmp_path, 3) as store:
+        await solved(world, strategy, store)
+    verifiers = [ReplayVerifier(verifier.info) for verifier in world.verifiers]
+    replaying = ReplayEngine(world.engine.capabilities)
+    method = Method(
+        strategy,
+        replaying,
+        verifiers,
+        PlainAnswers(),
+        SessionOptions(budget=Budget(seconds=10)),
+    )
+    with RunReader(tmp_path) as reader:
+        pairs = [pair async for pair in replay(reader, method)]
+    assert [kept.stopped for kept, _ in pairs] == ["deadline"] * 3
+    assert all(kept.digest() == again.digest() for kept, again in pairs)
+    assert replaying.unrecorded is None
 
 
 async def test_remembered_answers_are_not_parsed_again() -> None:

@@ -202,6 +202,41 @@ async def test_a_cancelled_scoring_is_asked_again() -> None:
     assert len(calls) == 2
 
 
+async def test_a_cancelled_reader_leaves_a_shared_score_to_the_others() -> None:
+    world = World(verifiers=(ScriptedVerifier(judged, latency=lambda _prefix: 0.02),))
+    async with session_of(world) as session:
+        (sample,) = await drain(session, 1)
+        first, second = (asyncio.create_task(session.score([sample.prefix])) for _ in range(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        assert second.cancelled()
+        (scores,) = await first
+    assert isinstance(scores, StepScores)
+
+
+async def test_a_score_is_asked_for_again_when_the_reader_that_asked_is_cancelled() -> None:
+    calls: list[int] = []
+
+    def latency(_prefix: Prefix) -> float:
+        calls.append(1)
+        return 30.0 if len(calls) == 1 else 0.0
+
+    world = World(verifiers=(ScriptedVerifier(judged, latency=latency),))
+    async with session_of(world) as session:
+        (sample,) = await drain(session, 1)
+        first, second = (asyncio.create_task(session.score([sample.prefix])) for _ in range(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        first.cancel()
+        (scores,) = await second
+        trace = await end(session, [sample])
+    assert isinstance(scores, StepScores)
+    assert len(calls) == 2
+    assert trace.savings.scores == 0
+
+
 async def test_what_was_drawn_and_not_given_to_the_strategy_is_waste() -> None:
     world = World(script=lambda _p, _s: "a b c")
     async with session_of(world) as session:
@@ -317,7 +352,20 @@ async def test_a_budget_of_all_tokens_pays_for_the_verifier() -> None:
     assert max(len(node.path) for node in free.nodes) > 1
 
 
-async def test_the_deadline_refuses_and_the_trace_says_so() -> None:
+async def test_a_budget_of_all_tokens_pays_for_the_waves_before() -> None:
+    strategy = RepeatedSampling(n=16, selector="weighted", stopping="exact", wave=4)
+    world = World(
+        script=lambda _prefix, seed: f"{seed}. The answer is {seed}.",
+        verifiers=(ScriptedVerifier(judged, tokens=100),),
+        options=SessionOptions(budget=Budget(total_tokens=800)),
+    )
+    trace = await world.solve(strategy)
+    assert trace.stopped == "budget"
+    assert [node.verifier_tokens for node in trace.nodes] == [100] * 8
+
+
+@pytest.mark.parametrize("wave", [0, 2])
+async def test_the_deadline_refuses_and_the_trace_says_so(wave: int) -> None:
     now = [0.0]
     options = SessionOptions(budget=Budget(seconds=10), clock=lambda: now[0])
     world = World(options=options, slots=2)
@@ -327,7 +375,7 @@ async def test_the_deadline_refuses_and_the_trace_says_so() -> None:
         return reasons(prefix, seed)
 
     world.engine._script = script
-    trace = await world.solve(RepeatedSampling(n=9))
+    trace = await world.solve(RepeatedSampling(9, "exact" if wave else "none", wave))
     assert 2 <= len(trace.nodes) < 9
     assert trace.stopped == "deadline"
     assert trace.spent.seconds == now[0]

@@ -237,6 +237,23 @@ async def test_dvts_completes_unfinished_siblings() -> None:
     assert all(node.tokens for node in trace.nodes)
 
 
+async def test_dvts_keeps_the_siblings_that_are_complete_where_no_step_can_be_drawn() -> None:
+    """The best of them goes on, and the budget is over."""
+
+    def script(prefix: Prefix, seed: int) -> str:
+        return "The answer is 7." if drawn(seed).random() < 0.5 else "good\n\nmore"
+
+    options = SessionOptions(seed=3, budget=Budget(generations=4))
+    trace = await World(script=script, verifiers=(JUDGE,), options=options).solve(
+        DiverseVerifierTreeSearch(n=4, beam_width=4, sampling=STEPS)
+    )
+    complete = [node.path for node in trace.nodes if node.ended == "eos"]
+    assert 0 < len(complete) < len(trace.nodes) == 4
+    assert [candidate.path for candidate in trace.candidates] == complete
+    assert [d.paths[0] for d in trace.decisions if d.kind == "finished"] == complete
+    assert (trace.answer, trace.stopped) == ("7", "budget")
+
+
 async def test_a_larger_dvts_repeats_the_smaller_ones_subtrees() -> None:
     small = await World().solve(DiverseVerifierTreeSearch(n=2, beam_width=2, sampling=STEPS))
     large = await World().solve(DiverseVerifierTreeSearch(n=6, beam_width=2, sampling=STEPS))

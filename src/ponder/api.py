@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ponder.answers.registry import answer_kind
 from ponder.engines.base import Engine
+from ponder.errors import UsageError
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
 from ponder.recipes.registry import check_scored, strategy_of, verifier_of
@@ -49,8 +50,9 @@ async def asolve(
     the default model. `strategy` and `verifier` are names or objects; a function from the problem
     and its step texts to their scores is a verifier too, and None is no verifier. Whatever else a
     recipe's `[study]` has may be given by its name: `n=8`, `prompt="plain"`,
-    `budget={"generated_tokens": 400}`. What is not given comes from `recipe`: by default the tuned
-    recipe of the default model, and plain defaults for another one.
+    `budget={"generated_tokens": 400}`. A strategy object has its own `n`, knobs, sampling, selector
+    and aggregation, and they cannot be given beside it. What is not given comes from `recipe`: by
+    default the tuned recipe of the default model, and plain defaults for another one.
 
     A `Problem` keeps its own messages; a question gets the prompt around it. Raises UsageError for
     what cannot be used and EngineError when the model cannot be opened.
@@ -60,6 +62,8 @@ async def asolve(
         given["model"] = str(model)
     if isinstance(strategy, str):
         given["strategy"] = strategy
+    elif strategy is not None:
+        _check_own(strategy, given)
     if isinstance(verifier, str) and verifier != FROM_RECIPE:
         given["verifier"] = verifier
     if recipe is None:
@@ -106,6 +110,18 @@ def solve(question: str | Problem, **options: Any) -> Trace:
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
+
+
+_OWN: Final = ("n", "knobs", "sampling", "selector", "aggregation")
+"""Keys of a study that a strategy made by the caller has itself."""
+
+
+def _check_own(strategy: Strategy, given: Mapping[str, object]) -> None:
+    if theirs := [key for key in _OWN if key in given]:
+        kind = type(strategy).__name__
+        raise UsageError(
+            f"`{theirs[0]}` is the strategy's own: give it to {kind}(...), or name the strategy"
+        )
 
 
 def _options(recipe: Recipe) -> SessionOptions:

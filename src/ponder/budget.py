@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, NamedTuple
 
@@ -30,8 +30,9 @@ class Budget:
     generated_tokens: int | None = None
     """Tokens drawn."""
     total_tokens: int | None = None
-    """Tokens of the problem's prefix tree, each node once, plus what verifiers computed. Until a
-    first sample has told its prompt's tokens, one a byte is set aside for them."""
+    """Tokens of the problem's prefix tree, each node once, plus what verifiers computed, which may
+    overrun by the scoring of what was asked for together. Until a first sample has told its
+    prompt's tokens, one a byte is set aside for them."""
     seconds: float | None = None
     """Wall-clock; may overrun by one step."""
 
@@ -83,6 +84,9 @@ class Lane:
     """Samples it has asked for at `depth`."""
     last: NodePath = ()
     """The last path that it asked for."""
+    scored: Mapping[int, int] = field(default_factory=dict)
+    """By depth, tokens that verifiers computed before the lane began; of the search's own lane,
+    those until now."""
     open: bool = True
 
 
@@ -105,6 +109,8 @@ class Entry:
     """Tokens."""
     prompt: Prompt | None = field(compare=False)
     """The prompt that it starts from; None: prompts do not count."""
+    scored: int = field(compare=False)
+    """Tokens that verifiers computed on samples of its own depth before it was asked for."""
     decided: Callable[[int], None] | None = field(compare=False)
     """Called once with the grant in tokens, 0 for a refusal, and then let go."""
     granted: int | None = field(default=None, compare=False)
@@ -186,12 +192,13 @@ class Ledger:
         self._entries: list[Entry] = []
         self._folded = _Sum()
         self._lanes: list[Lane] = []
-        self._main = Lane(0, 0, 0)
         self._verifier: dict[int, int] = {}
+        self._main = Lane(0, 0, 0, scored=self._verifier)
 
     def fork(self, count: int, width: int, limit: int) -> list[Lane]:
         """Lanes that run side by side, each asking for at most `width` samples a depth."""
-        self._lanes = [Lane(index, width, limit) for index in range(count)]
+        scored = dict(self._verifier)
+        self._lanes = [Lane(index, width, limit, scored=scored) for index in range(count)]
         return list(self._lanes)
 
     def close(self, lane: Lane) -> None:
@@ -214,7 +221,8 @@ class Ledger:
         """
         lane = self._main if lane is None else lane
         _advance(lane, path, forked=lane is not self._main)
-        entry = Entry(len(path), path, lane, wants, prompt, decided)
+        scored = lane.scored.get(len(path), 0)
+        entry = Entry(len(path), path, lane, wants, prompt, scored, decided)
         if self._counts:
             insort(self._entries, entry)
             self._decide()
@@ -228,7 +236,11 @@ class Ledger:
         self._decide()
 
     def charge(self, depth: int, tokens: int) -> None:
-        """A verifier computed `tokens` on samples at `depth`: counts before all deeper samples."""
+        """A verifier computed `tokens` on samples at `depth`.
+
+        They count before all deeper samples, and before those of the same depth that are asked for
+        afterwards, in the search's own lane or in one that begins afterwards.
+        """
         self._verifier[depth] = self._verifier.get(depth, 0) + tokens
 
     def _decide(self) -> None:
@@ -316,6 +328,7 @@ class Ledger:
                 return None
             used = before.total if at_best else before.worst_total
             used += sum(cost for depth, cost in self._verifier.items() if depth < entry.depth)
+            used += entry.scored
             left = min(left, self.budget.total_tokens - used - before.prompt_bound(entry))
         return max(left, 0)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import Final, Protocol
 
 from ponder.answers.base import AnswerKind, kind_for
@@ -227,13 +229,23 @@ async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace,
         again = replace(
             method,
             answers=RememberedAnswers(kind_for(method.answers, example.problem), known),
-            options=replace(method.options, failures_from_log=True),
+            options=replace(
+                method.options,
+                failures_from_log=True,
+                clock=_over() if kept.stopped == "deadline" else method.options.clock,
+            ),
         )
         trace = await solve(example.problem, again, _Recorded(store.log), Slots(1))
         if trace.digest() != kept.digest():
             _check_recorded(method)
         yield kept, trace
         store.log.forget(kept.problem_id, store.log.appended(kept.problem_id))
+
+
+def _over() -> Callable[[], float]:
+    """A clock on which all time is over once it was looked at: what is not recorded, came late."""
+    times = chain([0.0], repeat(sys.float_info.max))
+    return lambda: next(times)
 
 
 class _Recorded:

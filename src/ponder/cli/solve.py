@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ponder.api import FROM_RECIPE, asolve
+from ponder.api import asolve
 from ponder.cli.terminal import announce, errors, output, print_json
 from ponder.cli.words import given, numbers, with_keys
 from ponder.errors import PonderError, UsageError
@@ -50,11 +50,20 @@ def solve(
     if not text.strip():
         raise UsageError("the question is empty")
     base = _base(recipe, model)
-    study = given({"strategy": strategy, "n": n, "prompt": prompt, "model": model, "seed": seed})
+    study = given(
+        {
+            "strategy": strategy,
+            "n": n,
+            "verifier": verifier,
+            "prompt": prompt,
+            "model": model,
+            "seed": seed,
+        }
+    )
     asked = with_keys(
         base.changed({**study, "budget": numbers(budget or (), "--budget")}, {}), set_ or ()
     )
-    trace = _solve(text.strip(), asked, verifier)
+    trace = _solve(text.strip(), asked)
     if as_json:
         print_json(TRACE.adapter.dump_python(trace, mode="json"))
     else:
@@ -69,16 +78,8 @@ def _base(recipe: Path | None, model: str | None) -> Recipe:
     return Recipe() if model else Recipe.shipped("grade-school")
 
 
-def _solve(question: str, recipe: Recipe, verifier: str | None) -> Trace:
+def _solve(question: str, recipe: Recipe) -> Trace:
     with LiveSearch(errors()) as live:
-        trace = asyncio.run(
-            asolve(
-                question,
-                recipe=recipe,
-                verifier=verifier or FROM_RECIPE,
-                observer=live,
-                announce=announce,
-            )
-        )
+        trace = asyncio.run(asolve(question, recipe=recipe, observer=live, announce=announce))
         live.on_problem_done(trace.problem_id, trace)
     return trace

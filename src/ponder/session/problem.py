@@ -154,7 +154,8 @@ class ProblemSession:
         """The trace of all that was counted; see `Session.finish`."""
         self._drawing.discard(finish.surplus)
         samples = self._drawing.samples
-        candidates = await candidates_of(finish, samples, self._scoring, self._answers)
+        with self._slots.unscored(self._options.rank, len(finish.solutions)):
+            candidates = await candidates_of(finish, samples, self._scoring, self._answers)
         chosen = chosen_of(candidates, finish, self.verifiers)
         if chosen is not None:
             self.record(Decision("chosen", (chosen.path,), why(candidates, chosen, finish)))

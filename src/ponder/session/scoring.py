@@ -71,7 +71,18 @@ class Scoring:
                 if not future.done():  # this call was cancelled: the next one asks again
                     del self._known[name, key]
                     future.cancel()
-        return [await self._known[name, prefix.key] for prefix in prefixes]
+        return [await self._of(verifier, info, prefix) for prefix in prefixes]
+
+    async def _of(self, verifier: Verifier, info: VerifierInfo, prefix: Prefix) -> Scores:
+        """What the call that was first to ask gives; asked for again where that was cancelled."""
+        known = self._known.get((info.name, prefix.key))
+        if known is not None and not known.done():
+            await asyncio.wait([known])  # cancelled, it leaves the answer to those who wait too
+        if known is not None and not known.cancelled():
+            return known.result()
+        self.shared -= self._options.share
+        [scores] = await self._by(verifier, info, [prefix])
+        return scores
 
     def _again(self, name: str, prefixes: Sequence[Prefix]) -> list[Prefix]:
         """All that no log has answered: equal ones as often as they come."""

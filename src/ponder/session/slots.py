@@ -16,7 +16,8 @@ QUIET_SECONDS: Final = 1.0
 time of one that halved the limit are of the same moment."""
 
 BACKLOG: Final = 4
-"""Prefixes a slot that may wait for a verifier before no further problem is opened."""
+"""Prefixes a slot that may wait for a verifier, or answers for a parser, before no further problem
+is opened."""
 
 _LAST: Final = sys.maxsize
 """The rank of the problems not yet open."""
@@ -95,11 +96,11 @@ class Slots:
 
     @contextmanager
     def unscored(self, rank: int, count: int) -> Iterator[None]:
-        """So many prefixes of the problem of this rank wait for a verifier.
+        """So many prefixes of this rank's problem wait for a verifier, or answers for a parser.
 
         It is heard from by that, and may never want a slot: its samples may be in the call log.
-        With a slow verifier the engine's slots come free faster than problems end: past `BACKLOG`
-        a slot no problem is opened, so that memory holds a bounded number of unscored samples.
+        With a slow verifier or parser the engine's slots come free faster than problems end: past
+        `BACKLOG` a slot no problem is opened, so that memory holds a bounded number of samples.
         """
         self._has_asked(rank)
         self._wait_for_verifier(count)

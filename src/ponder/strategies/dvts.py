@@ -24,8 +24,9 @@ class DiverseVerifierTreeSearch:
     """n / m subtrees that never wait for each other ("Scaling test-time compute with open models").
 
     Each iteration a subtree samples m next steps, scores them and goes on from the best; it ends
-    when that one ends the text or states the answer. Its last m siblings are its candidates; those
-    still unfinished are completed first.
+    when that one ends the text or states the answer, or when no step could be drawn. Its last m
+    siblings are its candidates; those still unfinished are completed first, or left out where that
+    cannot be.
     """
 
     name: ClassVar[str] = "dvts"
@@ -75,14 +76,16 @@ class DiverseVerifierTreeSearch:
         """The leaves of one subtree; its samples at the root are numbered from `first` on."""
         with part as session:
             branch = Branch.root(problem, self.sampling)
+            siblings: list[Branch] = []
             for iteration in range(1, self.max_iterations + 1):
                 whole = iteration == self.max_iterations
                 sampling = self.sampling.whole() if whole else self.sampling
                 number = first if iteration == 1 else 0
                 stream = branch.children(session, sampling, self.beam_width, number)
-                siblings = await scored(session, await grow([branch], [stream]), self.aggregation)
-                if not siblings:
-                    return []
+                grown = await scored(session, await grow([branch], [stream]), self.aggregation)
+                if not grown:
+                    return self._finish(session, [s for s in siblings if self._ends(session, s)])
+                siblings = grown
                 branch = self._choose(session, siblings)
                 if self._ends(session, branch):
                     return await self._complete(session, siblings)
@@ -112,6 +115,9 @@ class DiverseVerifierTreeSearch:
         rest = [sibling for sibling in siblings if not self._ends(session, sibling)]
         streams = [sibling.children(session, self.sampling.whole(), 1) for sibling in rest]
         completed = await scored(session, await grow(rest, streams), self.aggregation)
-        for leaf in (*done, *completed):
+        return self._finish(session, [*done, *completed])
+
+    def _finish(self, session: Session, leaves: list[Branch]) -> list[Branch]:
+        for leaf in leaves:
             session.record(Decision("finished", (leaf.path,), f"{leaf.shown}, a candidate"))
-        return [*done, *completed]
+        return leaves

@@ -75,7 +75,7 @@ class RepeatedSampling:
         for first in range(0, self.n, size):
             paths = [(index,) for index in range(first, min(first + size, self.n))]
             await drawn.wave(session.sample(Prefix.root(problem), paths, self.sampling.whole()))
-            if poll.settled or session.exhausted:
+            if poll.settled:
                 break
         return await session.finish(self._finish(session, drawn))
 
