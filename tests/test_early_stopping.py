@@ -349,6 +349,72 @@ async def test_a_call_that_is_ended_before_it_begins_gives_its_slots_back() -> N
     assert world.engine.calls == 0
 
 
+class Noting(Counting):
+    """Notes how many prefixes each call holds; the first waits for `three_ended`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.three_ended = asyncio.Event()
+        self._ended = 0
+
+    def script(self, _prefix: Prefix, seed: int) -> str:
+        """Solutions that differ; tells when three have ended."""
+        self._ended += 1
+        if self._ended == 3:
+            asyncio.get_running_loop().call_later(0.01, self.three_ended.set)
+        return f"{seed}. The answer is 7."
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        self.sizes.append(len(prefixes))
+        await self.three_ended.wait()
+        return await SURE.score(problem, prefixes)
+
+
+STEPWISE = (
+    BeamSearch(n=4, beam_width=4, max_iterations=1, sampling=STEPS),
+    DiverseVerifierTreeSearch(n=4, beam_width=4, max_iterations=1, sampling=STEPS),
+)
+
+
+@pytest.mark.parametrize("strategy", STEPWISE, ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("early", [True, False])
+async def test_siblings_of_a_straggler_are_scored_while_it_is_drawn(
+    strategy: BeamSearch | DiverseVerifierTreeSearch, early: bool
+) -> None:
+    """One call at a time: the second holds what ended during the first."""
+    verifier = Noting()
+    waits = iter((0.0, 0.05, 0.05, 0.3))
+    options = SessionOptions(early=early)
+    world = World(script=verifier.script, verifiers=(verifier,), options=options)
+    world.engine._latency = lambda _prefix, _seed: next(waits)
+    trace = await world.solve(strategy)
+    assert verifier.sizes == ([1, 2, 1] if early else [4])
+    assert [node.scores["scripted"] for node in trace.nodes] == [(0.9,)] * 4
+    assert trace.savings.scores == 0
+
+
+async def test_siblings_are_scored_together_while_others_want_the_slots() -> None:
+    verifier = Noting()
+    world = World(script=verifier.script, verifiers=(verifier,), slots=2)
+    world.engine._latency = lambda _prefix, _seed: 0.002
+    await world.solve(BeamSearch(n=8, beam_width=8, max_iterations=1, sampling=STEPS))
+    assert verifier.sizes[0] >= 6, "the last two leave slots free"
+    assert sum(verifier.sizes) == 8
+
+
+async def test_equal_siblings_that_are_scored_early_are_shared() -> None:
+    verifier = Counting()
+    waits = iter((0.0, 0.005, 0.01, 0.05))
+    world = World(script=lambda _p, _s: "The answer is 7.", verifiers=(verifier,))
+    world.engine._latency = lambda _prefix, _seed: next(waits)
+    trace = await world.solve(STEPWISE[0])
+    assert len(verifier.asked) == 1
+    assert trace.savings.scores == 3
+
+
 async def test_a_slow_verifier_bounds_what_waits_and_starves_nobody(tmp_path: Path) -> None:
     """40 problems of 4 samples on 4 slots: the first ends before the last is asked about."""
     waiting, most = 0, 0

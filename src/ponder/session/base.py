@@ -73,6 +73,14 @@ class Session(Protocol):
         """
         ...
 
+    def will_score(self, prefix: Prefix) -> None:
+        """Say that `score` will be called with this prefix, once others have ended that go with it.
+
+        While the engine has slots to spare, it is scored meanwhile; while it has none, in one call
+        with the others.
+        """
+        ...
+
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes by every verifier, equal ones once; the first verifier's scores."""
         ...

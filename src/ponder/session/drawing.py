@@ -186,6 +186,12 @@ class Drawing:
                 continue
             self._begin_or_wait(draws)
 
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that ends with the drawing at the latest."""
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _spawn(self, draws: Sequence[_Draw], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for the streams of these samples: it ends when all of them are closed."""
         streams = {draw.stream for draw in draws}

@@ -24,6 +24,9 @@ class SessionOptions:
     share: bool = True
     """Equal prefixes are scored once, and drawn from in one call; off, to measure what it saves.
     The engine then keeps no rendered conversation either: see `Host.openings_kept`."""
+    early: bool = True
+    """Prefixes are scored before their siblings have ended, while the engine has slots to spare;
+    only with `share`."""
     rank: int = 0
     """The problem's number: lower ranks are served first."""
     clock: Callable[[], float] = time.monotonic

@@ -51,6 +51,8 @@ class ProblemSession:
         counted = None if observer is None else self._show_sample
         self._drawing = Drawing(problem, engine, log, slots, self._options, counted)
         self._bill = VerifierBill()
+        self._early = self._options.early and self._options.share and len(verifiers) > 0
+        self._foreseen: list[Prefix] = []
         self._decisions: list[Decision] = []
         self._started = 0.0
 
@@ -110,6 +112,20 @@ class ProblemSession:
 
     def _show_sample(self, sample: Sample) -> None:
         self._show([sample.path])
+
+    def will_score(self, prefix: Prefix) -> None:
+        """Score it now if the engine has slots to spare; see `Session.will_score`."""
+        if not (self._early and self._slots.free):
+            return
+        self._foreseen.append(prefix)
+        if len(self._foreseen) == 1:
+            self._drawing.beside(self._score_foreseen())
+
+    async def _score_foreseen(self) -> None:
+        """One call at a time, with all that was foreseen during the one before."""
+        while prefixes := tuple(self._foreseen):
+            await self._scoring.score(prefixes, foreseen=True)
+            del self._foreseen[: len(prefixes)]
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
@@ -213,6 +229,7 @@ class _Part:
         self._lane = lane
         self.answers = session.answers
         self.verifiers = session.verifiers
+        self.will_score = session.will_score
         self.score = session.score
         self.record = session.record
         self.fork = session.fork

@@ -14,6 +14,8 @@ from ponder.types import Prefix, Problem, ScoreFailure, StepScores
 from ponder.verifiers.base import Verifier, VerifierInfo
 
 Scores = StepScores | ScoreFailure
+Key = tuple[str, bytes]
+"""A verifier's name and a prefix's key."""
 
 
 class Scoring:
@@ -33,16 +35,21 @@ class Scoring:
         self._verifiers = verifiers
         self._log = log
         self._options = options
-        self._known: dict[tuple[str, bytes], asyncio.Future[Scores]] = {}
-        self._computed: set[tuple[str, bytes]] = set()
+        self._known: dict[Key, asyncio.Future[Scores]] = {}
+        self._foreseen: set[Key] = set()
+        """Scored before they were asked for."""
+        self._computed: set[Key] = set()
         """The verifier was asked for them: they are not from the log."""
 
-    async def score(self, prefixes: Sequence[Prefix]) -> list[Scores]:
-        """The first verifier's scores; every verifier's are kept."""
+    async def score(self, prefixes: Sequence[Prefix], *, foreseen: bool = False) -> list[Scores]:
+        """The first verifier's scores; every verifier's are kept.
+
+        What is `foreseen` will be asked for again, which saves nothing then.
+        """
         if not self._verifiers:
             raise VerifierError("the strategy scores its steps and no verifier is given: name one")
         parts = zip(self._verifiers, self.infos, strict=True)
-        results = [await self._by(verifier, info, prefixes) for verifier, info in parts]
+        results = [await self._by(verifier, info, prefixes, foreseen) for verifier, info in parts]
         return results[0]
 
     def of(self, prefix: Prefix) -> dict[str, Scores]:
@@ -55,12 +62,16 @@ class Scoring:
         return known
 
     async def _by(
-        self, verifier: Verifier, info: VerifierInfo, prefixes: Sequence[Prefix]
+        self,
+        verifier: Verifier,
+        info: VerifierInfo,
+        prefixes: Sequence[Prefix],
+        foreseen: bool = False,
     ) -> list[Scores]:
         name = info.name
         distinct = {p.key: p for p in prefixes if (name, p.key) not in self._known}
         new = list(distinct.values()) if self._options.share else self._again(name, prefixes)
-        self.shared += len(prefixes) - len(new)
+        self._count_shared([(name, prefix.key) for prefix in prefixes], len(new), foreseen)
         loop = asyncio.get_running_loop()
         asked = {key: loop.create_future() for key in distinct}
         self._known.update({(name, key): future for key, future in asked.items()})
@@ -83,6 +94,15 @@ class Scoring:
         self.shared -= self._options.share
         [scores] = await self._by(verifier, info, [prefix])
         return scores
+
+    def _count_shared(self, keys: Sequence[Key], new: int, foreseen: bool) -> None:
+        """Of those that were foreseen, the first that is asked for shares nothing."""
+        if foreseen:
+            self._foreseen.update(key for key in keys if key not in self._known)
+            return
+        first = self._foreseen.intersection(keys)
+        self._foreseen -= first
+        self.shared += len(keys) - new - len(first)
 
     def _again(self, name: str, prefixes: Sequence[Prefix]) -> list[Prefix]:
         """All that no log has answered: equal ones as often as they come."""

@@ -72,7 +72,7 @@ class BeamSearch:
         shares = zip(beams, allot(self.n, len(beams)), strict=True)
         in_order = sorted(shares, key=lambda pair: pair[0].path)
         streams = [beam.children(session, sampling, count) for beam, count in in_order]
-        return await grow([beam for beam, _ in in_order], streams)
+        return await grow(session, [beam for beam, _ in in_order], streams)
 
     def _keep(self, session: Session, active: Sequence[Branch]) -> list[Branch]:
         """The best n // m, best first; unscored ones only when there is no other."""

@@ -51,10 +51,12 @@ class Branch:
         return session.sample(self.prefix, paths, replace(sampling, max_tokens=self.left))
 
 
-async def grow(parents: Sequence[Branch], streams: Iterable[AsyncIterator[Sample]]) -> list[Branch]:
+async def grow(
+    session: Session, parents: Sequence[Branch], streams: Iterable[AsyncIterator[Sample]]
+) -> list[Branch]:
     """The branches that all samples of the parents' streams make, in path order.
 
-    Streams are read side by side; failed samples are left out.
+    Streams are read side by side, and all will be scored; failed samples are left out.
     """
     grown: list[Branch] = []
 
@@ -63,6 +65,7 @@ async def grow(parents: Sequence[Branch], streams: Iterable[AsyncIterator[Sample
             if not sample.failed:
                 left = parent.left - (sample.completion.usage.generated or 0)
                 grown.append(Branch(sample.prefix, sample.path, left, sample))
+                session.will_score(sample.prefix)
 
     reads = [read(parent, stream) for parent, stream in zip(parents, streams, strict=True)]
     if len(reads) == 1:  # each step of a subtree: needs no task

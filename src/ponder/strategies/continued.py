@@ -32,6 +32,7 @@ class Continued:
         self._begun = begun
         self.answers = session.answers
         self.verifiers = session.verifiers
+        self.will_score = session.will_score
         self.score = session.score
         self.record = session.record
 

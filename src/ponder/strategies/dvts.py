@@ -82,7 +82,9 @@ class DiverseVerifierTreeSearch:
                 sampling = self.sampling.whole() if whole else self.sampling
                 number = first if iteration == 1 else 0
                 stream = branch.children(session, sampling, self.beam_width, number)
-                grown = await scored(session, await grow([branch], [stream]), self.aggregation)
+                grown = await scored(
+                    session, await grow(session, [branch], [stream]), self.aggregation
+                )
                 if not grown:
                     return self._finish(session, [s for s in siblings if self._ends(session, s)])
                 siblings = grown
@@ -114,7 +116,7 @@ class DiverseVerifierTreeSearch:
         done = [sibling for sibling in siblings if self._ends(session, sibling)]
         rest = [sibling for sibling in siblings if not self._ends(session, sibling)]
         streams = [sibling.children(session, self.sampling.whole(), 1) for sibling in rest]
-        completed = await scored(session, await grow(rest, streams), self.aggregation)
+        completed = await scored(session, await grow(session, rest, streams), self.aggregation)
         return self._finish(session, [*done, *completed])
 
     def _finish(self, session: Session, leaves: list[Branch]) -> list[Branch]:
