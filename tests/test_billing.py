@@ -45,5 +45,20 @@ def test_a_silent_verifier_makes_the_sum_unknown_and_the_others_still_count() ->
     assert bill.new_tokens(grown("a", "b"), {"prm": scored(10, 3, 4)}) == 4
 
 
-def test_failures_cost_nothing() -> None:
+def test_a_verifier_after_a_silent_one_still_counts() -> None:
+    bill = VerifierBill()
+    known = {"server": StepScores((0.5,), None), "prm": scored(10, 3)}
+    assert bill.new_tokens(grown("a"), known) is None
+    assert bill.new_tokens(grown("a", "b"), {"prm": scored(10, 3, 4)}) == 4
+
+
+def test_a_step_that_costs_more_the_second_time_adds_the_difference() -> None:
+    bill = VerifierBill()
+    assert bill.new_tokens(grown("a"), {"judge": scored(0, 40)}) == 40
+    assert bill.new_tokens(grown("a"), {"judge": scored(0, 90)}) == 50
+
+
+def test_failures_cost_nothing_and_the_verifiers_after_them_count() -> None:
     assert VerifierBill().new_tokens(grown("a"), {"prm": ScoreFailure("why")}) == 0
+    known = {"prm": ScoreFailure("why"), "judge": scored(0, 90)}
+    assert VerifierBill().new_tokens(grown("a"), known) == 90

@@ -87,6 +87,7 @@ async def test_equal_prefixes_are_scored_once_and_billed_once() -> None:
     world = World(script=lambda _p, _s: "The answer is 1.", verifiers=(verifier,))
     trace = await world.solve(RepeatedSampling(n=5))
     assert len(asked) == 1
+    assert (trace.savings.scores, trace.savings.samples, trace.savings.midway) == (4, 0, 0)
     assert [node.verifier_tokens for node in trace.nodes] == [7, 0, 0, 0, 0]
     assert all(node.scores["scripted"] is not None for node in trace.nodes)
     assert trace.spent.verifier == 7
@@ -137,6 +138,34 @@ async def test_what_a_verifier_raises_is_a_failure_of_each_item() -> None:
         samples = await drain(session, 2)
         scores = await session.score([sample.prefix for sample in samples])
     assert scores == [ScoreFailure("the model is gone")] * 2
+
+
+async def test_an_error_without_words_is_called_by_its_kind() -> None:
+    def script(_problem: Problem, _texts: tuple[str, ...]) -> tuple[float, ...]:
+        raise ConnectionResetError
+
+    async with session_of(World(verifiers=(ScriptedVerifier(script),))) as session:
+        (sample,) = await drain(session, 1)
+        assert await session.score([sample.prefix]) == [ScoreFailure("ConnectionResetError")]
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+async def test_a_solution_has_one_score_and_the_ends_of_the_range_are_in_it(score: float) -> None:
+    class Whole(ShortVerifier):
+        async def score(
+            self, problem: Problem, prefixes: Sequence[Prefix]
+        ) -> list[StepScores | ScoreFailure]:
+            return [StepScores((score,)) for _ in prefixes]
+
+    world = World(script=lambda _p, _s: "one\n\ntwo", verifiers=(Whole(),))
+    async with session_of(world) as session:
+        (sample,) = await drain(session, 1)
+        (scores,) = await session.score([sample.prefix])
+        trace = await end(session, [sample])
+    assert sample.prefix.depth == 2
+    assert isinstance(scores, StepScores)
+    assert scores.scores == (score,)
+    assert trace.nodes[0].token_ids == sample.completion.token_ids
 
 
 class ShortVerifier:
@@ -366,7 +395,7 @@ async def test_a_budget_of_all_tokens_pays_for_the_waves_before() -> None:
 
 @pytest.mark.parametrize("wave", [0, 2])
 async def test_the_deadline_refuses_and_the_trace_says_so(wave: int) -> None:
-    now = [0.0]
+    now = [100.0]
     options = SessionOptions(budget=Budget(seconds=10), clock=lambda: now[0])
     world = World(options=options, slots=2)
 
@@ -378,7 +407,7 @@ async def test_the_deadline_refuses_and_the_trace_says_so(wave: int) -> None:
     trace = await world.solve(RepeatedSampling(9, "exact" if wave else "none", wave))
     assert 2 <= len(trace.nodes) < 9
     assert trace.stopped == "deadline"
-    assert trace.spent.seconds == now[0]
+    assert trace.spent.seconds == now[0] - 100
 
 
 async def test_flops_follow_from_the_parameter_count() -> None:

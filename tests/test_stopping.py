@@ -127,3 +127,11 @@ def test_exact_rules_change_no_answer_of_10000_pools_with_ties(selector: str) ->
         saved += count - stop
         assert answer(ballots[:stop], selector) == answer(ballots, selector)
     assert saved > 10_000
+
+
+def test_a_poll_is_settled_before_its_last_sample_or_not_at_all() -> None:
+    sure = Ballot("a", 1.0)
+    polls = [Poll(best_of_n_settled, n) for n in (1, 2)]
+    for poll in polls:
+        poll.put(0, sure)
+    assert [poll.settled for poll in polls] == [False, True]
