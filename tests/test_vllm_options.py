@@ -161,12 +161,23 @@ def test_of_very_many_tokens_the_shortest_are_stopped_at() -> None:
     assert 0 not in found
 
 
-@pytest.mark.parametrize(("limit", "room"), [(8, 3), (3, 8)])
-def test_a_sample_ends_where_the_context_does(limit: int, room: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "room", "ended"),
+    [(8, 3, "length"), (3, 3, "length"), (3, 4, "step_length"), (3, 8, "step_length")],
+)
+def test_a_sample_ends_where_the_context_does(limit: int, room: int, ended: str) -> None:
     asked = Sampling(max_tokens=20, max_step_tokens=limit)
     ending = Ending.of(asked, {END}).after(92, 92 + room)
-    assert ending.limit == 3
-    assert ending.at_limit == ("length" if room < limit else "step_length")
+    assert (ending.limit, ending.at_limit) == (3, ended)
+
+
+@pytest.mark.parametrize(("room", "ended"), [(3, "length"), (4, "separator")])
+def test_a_step_that_fills_the_context_is_the_last_whatever_it_ends_with(
+    room: int, ended: str
+) -> None:
+    asked = Sampling(max_tokens=20, max_step_tokens=3, separator="\n\n")
+    draft = Draft(VOCABULARY, Ending.of(asked, {END}).after(92, 92 + room))
+    assert [draft.add(token, 0.0) for token in (A, A, BLANK)] == [None, None, ended]
 
 
 def test_a_prompt_as_long_as_the_context_is_refused() -> None:

@@ -39,6 +39,7 @@ class Ending:
     def after(self, prompt: int, room: int) -> Ending:
         """What ends a sample after `prompt` tokens in a sequence of `room` at most.
 
+        A step that fills the sequence ends as `length`, whatever it ends with: none could follow.
         Raises EngineError where the prompt leaves no room.
         """
         left = room - prompt
@@ -47,7 +48,7 @@ class Ending:
                 f"a prompt of {prompt} tokens leaves no room for an answer: "
                 f"the engine holds sequences of {room} tokens"
             )
-        return self if self.limit <= left else replace(self, limit=left, at_limit="length")
+        return self if self.limit < left else replace(self, limit=left, at_limit="length")
 
 
 class Draft:
