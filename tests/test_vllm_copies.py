@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from ponder.engines.vllm.copies import TOGETHER, Copies
+from ponder.engines.vllm.model import slots_of_a_copy
 
 
 def test_a_small_problem_stays_on_one_copy() -> None:
@@ -66,3 +68,16 @@ def test_a_sample_that_fails_gives_its_place_back() -> None:
         raise ZeroDivisionError
     with copies.one("p1") as again:
         assert again == first
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room", "slots"),
+    [(40_000, 8192, 19), (None, 8192, 19), (40_000, 100, 256), (9_000, 1000, 9), (10, 8192, 1)],
+)
+def test_a_cache_that_binds_is_counted_for_one_copy(
+    tokens: int | None, room: int, slots: int
+) -> None:
+    """vLLM adds up the blocks of all copies, and tells the tokens of one."""
+    cache = SimpleNamespace(kv_cache_size_tokens=tokens, num_gpu_blocks=4 * 2500, block_size=16)
+    config = SimpleNamespace(cache_config=cache, scheduler_config=SimpleNamespace(max_num_seqs=256))
+    assert slots_of_a_copy(config, room, copies=4) == slots

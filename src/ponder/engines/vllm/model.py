@@ -37,10 +37,11 @@ def describe(llm: Any, model: str, options: VllmOptions) -> LoadedModel:
     folder = checkpoint_folder(model, options.revision)
     ends = end_ids(folder) | ({text.end_id} if text.end_id is not None else set())
     room = int(config.model_config.max_model_len)
+    copies = options.data_parallel
     capabilities = Capabilities(
         identity=_identity(model, folder, config.model_config),
         tokenizer=text.vocabulary.fingerprint,
-        slots=_slots(config, room) * options.data_parallel,
+        slots=slots_of_a_copy(config, room, copies) * copies,
         reproducible="same_batch",
         continues=True,
         logprobs=True,
@@ -48,7 +49,7 @@ def describe(llm: Any, model: str, options: VllmOptions) -> LoadedModel:
         keeps_openings=options.openings_kept > 0,
     )
     block = int(config.cache_config.block_size)
-    return LoadedModel(text, frozenset(ends), room, options.data_parallel, block, capabilities)
+    return LoadedModel(text, frozenset(ends), room, copies, block, capabilities)
 
 
 def checkpoint_folder(model: str, revision: str | None) -> Path:
@@ -67,9 +68,15 @@ def _identity(model: str, folder: Path, config: Any) -> str:
     return f"vllm:{named}/{precision}/{config.quantization or 'unquantized'}"
 
 
-def _slots(config: Any, room: int) -> int:
-    """Sequences that the scheduler runs at once and the cache has room for."""
+def slots_of_a_copy(config: Any, room: int, copies: int) -> int:
+    """Sequences that the scheduler of each copy runs at once and its cache has room for.
+
+    vLLM tells the tokens that one copy's cache holds; where it does not, its blocks, which it adds
+    up over all copies.
+    """
     cache = config.cache_config
-    tokens = int(cache.num_gpu_blocks) * int(cache.block_size)
-    held = max(1, tokens // min(room, EXPECTED_TOKENS))
+    tokens = cache.kv_cache_size_tokens
+    if tokens is None:
+        tokens = cache.num_gpu_blocks // copies * cache.block_size
+    held = max(1, int(tokens) // min(room, EXPECTED_TOKENS))
     return min(int(config.scheduler_config.max_num_seqs), held)
