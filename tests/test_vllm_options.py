@@ -60,6 +60,16 @@ def test_a_recipe_gives_the_options_and_keeps_them() -> None:
     assert (arguments["tensor_parallel_size"], arguments["max_num_seqs"]) == (2, 48)
 
 
+@pytest.mark.parametrize(("temperature", "told"), [(2.5, "2.5"), (float("inf"), "inf")])
+def test_a_temperature_that_vllm_refuses_is_named_before_loading(
+    temperature: float, told: str
+) -> None:
+    asked = {"sampling": {"temperature": temperature}}
+    with pytest.raises(UsageError, match=rf"`sampling.temperature`.*at most 2.*got {told}"):
+        vllm_options(Recipe.checked({"study": asked}))
+    assert vllm_options(Recipe.checked({"study": {"sampling": {"temperature": 2}}}))
+
+
 def shares(engine: float, knobs: dict[str, Any], verifier: str = "reward-model") -> VllmOptions:
     study = {"verifier": verifier, "verifier_knobs": knobs}
     host = {"vllm": {"memory_share": engine, "tensor_parallel": 2}}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ponder.engines.vllm.options import VllmOptions
+from ponder.engines.vllm.options import HOTTEST, VllmOptions
 from ponder.errors import UsageError
 from ponder.verifiers.value_head import runs_on_transformers
 
@@ -41,8 +41,16 @@ class VllmHost(BaseModel):
 
 
 def vllm_options(recipe: Recipe) -> VllmOptions:
-    """The options that a recipe asks for; raises UsageError, also where a GPU's memory is short."""
+    """The options that a recipe asks for.
+
+    Raises UsageError, also for sampling that vLLM refuses and where a GPU's memory is short.
+    """
     study, host = recipe.study, recipe.host
+    if study.sampling.temperature > HOTTEST:
+        raise UsageError(
+            f"`sampling.temperature` must be at most {HOTTEST:g} for vLLM, got "
+            f"{study.sampling.temperature:g}"
+        )
     chosen = {**study.vllm.model_dump(), **host.vllm.model_dump()}
     options = VllmOptions(**chosen, slots=host.slots, openings_kept=host.openings_kept)
     check_memory(options, study)

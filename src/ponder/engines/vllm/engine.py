@@ -86,13 +86,14 @@ class VllmEngine:
         """One completion a seed, each yielded as it ends; see `Engine.generate`."""
         try:
             prompt = await self._prompt(prefix, sampling)
+            settings = [parameters(sampling, prompt, seed) for seed in seeds]
         except PonderError as error:
             for index in range(len(seeds)):
                 yield Completion(index, "", "aborted", Usage(generated=0), error=str(error))
             return
         samples = [
-            self._sample(prompt, index, parameters(sampling, prompt, seed), prefix.problem.id)
-            for index, seed in enumerate(seeds)
+            self._sample(prompt, index, setting, prefix.problem.id)
+            for index, setting in enumerate(settings)
         ]
         async with aclosing(merged(samples)) as completions:
             async for completion in completions:

@@ -12,6 +12,8 @@ LARGEST_BLOCK = 32
 CPU_BLOCK = LARGEST_BLOCK
 """Tokens of a cache block on the CPU, where vLLM takes 128 unless told: its kernels want multiples
 of 32, and what a cache can share ends at a whole block."""
+HOTTEST = 2.0
+"""The highest temperature that vLLM takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ponder.backends.drafting import Draft, Ending
+from ponder.errors import EngineError
 from ponder.types import Completion, Sampling, Usage
 
 
@@ -27,32 +28,36 @@ class Prompt:
 def parameters(sampling: Sampling, prompt: Prompt, seed: int) -> Any:
     """As vLLM takes them, every field that changes a distribution or an end stated.
 
-    Text is not asked for: it is read from the ids.
+    Text is not asked for: it is read from the ids. Raises EngineError for what vLLM refuses.
     """
     from vllm import SamplingParams
+    from vllm.exceptions import VLLMError
     from vllm.sampling_params import RequestOutputKind
 
-    return SamplingParams(
-        n=1,
-        seed=seed,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=0.0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        repetition_penalty=1.0,
-        watermarking=False,
-        max_tokens=prompt.ending.limit,
-        min_tokens=0,
-        ignore_eos=True,  # the tokens that end a text are among the stop ids
-        stop=None,
-        stop_token_ids=[*prompt.ending.end_ids, *prompt.stop_ids],
-        logprobs=0,  # the drawn token's alone
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-        skip_clone=True,
-    )
+    try:
+        return SamplingParams(
+            n=1,
+            seed=seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=0.0,
+            presence_penalty=0.0,
+            frequency_penalty=0.0,
+            repetition_penalty=1.0,
+            watermarking=False,
+            max_tokens=prompt.ending.limit,
+            min_tokens=0,
+            ignore_eos=True,  # the tokens that end a text are among the stop ids
+            stop=None,
+            stop_token_ids=[*prompt.ending.end_ids, *prompt.stop_ids],
+            logprobs=0,  # the drawn token's alone
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+            skip_clone=True,
+        )
+    except VLLMError as refused:
+        raise EngineError(f"vLLM refuses to sample so: {refused}") from refused
 
 
 class Following:
