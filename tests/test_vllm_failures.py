@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 import tests.vllm_here  # noqa: F401  skips this file without vLLM
 from ponder.backends.vocabulary import Vocabulary
@@ -33,3 +36,28 @@ async def test_sampling_that_vllm_refuses_fails_its_samples() -> None:
     for sample in samples:
         assert sample.error is not None
         assert sample.error.startswith("vLLM refuses to sample so: temperature must be in [0, 2]")
+
+
+class FailingLlm:
+    """Fails each request as vLLM does: by an error without words, whose cause has them."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+    async def generate(self, *_asked: object, **_rank: object) -> AsyncGenerator[Any, None]:
+        from vllm.v1.engine.exceptions import EngineGenerateError
+
+        nothing: tuple[Any, ...] = ()
+        for output in nothing:
+            yield output
+        raise EngineGenerateError() from self.cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [(ValueError("no room\nat all"), "no room"), (AssertionError(), "AssertionError")],
+)
+async def test_a_failure_without_words_tells_its_cause(cause: Exception, said: str) -> None:
+    samples = await drawn(FailingLlm(cause), Sampling())
+    assert [sample.error for sample in samples] == [f"vLLM failed: {said}"] * 2
+    assert {sample.ended for sample in samples} == {"aborted"}

@@ -14,7 +14,7 @@ from ponder.backends.vocabulary import Vocabulary
 from ponder.engines.scripted import ScriptedEngine
 from ponder.engines.vllm import VllmEngine, VllmOptions
 from ponder.engines.vllm.model import LoadedModel
-from ponder.engines.vllm.sample import Following, Prompt
+from ponder.engines.vllm.sample import Following, Prompt, told
 from ponder.engines.vllm.stops import MOST, SeparatorTokens
 from ponder.errors import EngineError, MissingExtraError, UsageError
 from ponder.recipes import Recipe
@@ -235,9 +235,17 @@ async def test_a_sample_that_vllm_ends_early_is_a_failure() -> None:
     assert found.usage.generated == 2
 
 
-@pytest.mark.parametrize(("block", "told"), [(32, False), (64, True)])
+def test_a_failure_without_words_tells_its_cause_or_its_kind() -> None:
+    silent = RuntimeError()
+    assert told(silent) == "RuntimeError"
+    silent.__cause__ = ValueError("no room\nat all")
+    assert told(silent) == "no room"
+    assert told(ValueError("too long")) == "too long"
+
+
+@pytest.mark.parametrize(("block", "warns"), [(32, False), (64, True)])
 async def test_blocks_that_share_little_are_told(
-    block: int, told: bool, monkeypatch: pytest.MonkeyPatch
+    block: int, warns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text: Any = SimpleNamespace(vocabulary=VOCABULARY)
     capabilities = ScriptedEngine(lambda _prefix, _seed: "").capabilities
@@ -250,4 +258,4 @@ async def test_blocks_that_share_little_are_told(
         monkeypatch.setattr(f"ponder.engines.vllm.engine.{name}", stands_in)
     lines: list[str] = []
     await VllmEngine.open("m", announce=lines.append)
-    assert any("in blocks of 64 tokens" in line for line in lines) is told
+    assert any("in blocks of 64 tokens" in line for line in lines) is warns

@@ -18,7 +18,7 @@ from ponder.engines.vllm.copies import Copies
 from ponder.engines.vllm.loading import check_installed, end, load
 from ponder.engines.vllm.model import LoadedModel, describe
 from ponder.engines.vllm.options import LARGEST_BLOCK, VllmOptions
-from ponder.engines.vllm.sample import Following, Prompt, parameters
+from ponder.engines.vllm.sample import Following, Prompt, parameters, told
 from ponder.engines.vllm.stops import SeparatorTokens
 from ponder.errors import EngineError, EngineLostError, PonderError, UsageError
 from ponder.types import Completion, Message, Prefix, Sampling, Usage
@@ -173,7 +173,7 @@ class VllmEngine:
             except EngineDeadError as death:
                 raise EngineLostError(f"vLLM has ended: {death}") from death
             except VLLMError as failure:
-                error = f"vLLM failed: {failure}"
+                error = f"vLLM failed: {told(failure)}"
             finally:
                 self.overdrawn += following.overdrawn
         yield following.completion(self.capabilities.tokenizer, error)

@@ -109,3 +109,10 @@ class Following:
                 self._draft.add(token_id, told[token_id].logprob)
             else:
                 self.overdrawn += 1
+
+
+def told(failure: BaseException) -> str:
+    """The first line of what a failure of vLLM says, or its cause, or the name of its kind."""
+    cause = failure.__cause__ or failure
+    lines = [line for said in (failure, cause) for line in str(said).strip().splitlines()]
+    return next(iter(lines), type(cause).__name__)
