@@ -111,6 +111,18 @@ def test_shares_of_a_gpu_without_the_engine_are_added_up_too() -> None:
         shares(0.7, {"reward-model": part, "value-head": part}, "mix")
 
 
+def test_a_verifier_on_all_gpus_is_counted_on_each() -> None:
+    """`auto` spreads a model, and its share holds for every GPU."""
+    spread = {"weight": 1, "memory_share": 0.2, "device": "auto"}
+    second = {"weight": 1, "memory_share": 0.2, "device": "cuda:1"}
+    with pytest.raises(UsageError, match=r"GPU 1 is asked for 0.7 \+ 0.2 \+ 0.2 = 1.1"):
+        shares(0.7, {"reward-model": spread, "value-head": second}, "mix")
+    beyond = {**second, "memory_share": 0.9, "device": "cuda:2"}
+    with pytest.raises(UsageError, match=r"GPU 2 is asked for 0.2 \+ 0.9 = 1.1"):
+        shares(0.7, {"reward-model": spread, "value-head": beyond}, "mix")
+    assert shares(0.7, {"memory_share": 0.3, "device": "auto"}).memory_share == 0.7
+
+
 def test_an_engine_with_a_cache_of_its_own_size_shares_no_gpu() -> None:
     """vLLM keeps to no share then."""
     host = {"vllm": {"memory_share": 0.4, "cache_gb": 8.0}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -71,26 +71,15 @@ def check_memory(options: VllmOptions, study: Study) -> None:
     that both take to load. So must the engine: told the size of its cache, vLLM takes that
     whatever its share.
     """
-    shares: dict[int, list[float]] = {}
-    for name, knobs in _knobs_by_verifier(study):
-        gpu, share = _gpu(name, knobs), knobs.get("memory_share")
-        if gpu is None:
-            continue
-        engine = gpu < options.tensor_parallel * options.data_parallel
-        if engine and options.cache_gb is not None:
-            raise UsageError(
-                f"the verifier {name} shares GPU {gpu} with the engine, which keeps to no "
-                f"`memory_share` where it has a `cache_gb`, {options.cache_gb:g}: leave out "
-                "`host.vllm.cache_gb`"
-            )
-        if engine and not isinstance(share, int | float):
-            raise UsageError(
-                f"the verifier {name} shares GPU {gpu} with the engine, which takes "
-                f"{options.memory_share:g} of its memory: give it a `memory_share`, with both 1 at "
-                "most, or another `device`"
-            )
-        own = [options.memory_share] if engine else []
-        shares.setdefault(gpu, own).append(float(share or 0))
+    engine = range(options.tensor_parallel * options.data_parallel)
+    shares = {gpu: [options.memory_share] for gpu in engine}
+    for name, knobs, gpus in _placed(study, engine):
+        share = knobs.get("memory_share")
+        stated = float(share) if isinstance(share, int | float) else None
+        for gpu in sorted(gpus):
+            if gpu in engine:
+                _check_beside(options, name, stated, gpu)
+            shares.setdefault(gpu, []).append(stated or 0.0)
     for gpu, asked in sorted(shares.items()):
         if sum(asked) > 1 + 1e-9:
             added = " + ".join(f"{share:g}" for share in asked)
@@ -98,6 +87,33 @@ def check_memory(options: VllmOptions, study: Study) -> None:
                 f"GPU {gpu} is asked for {added} = {sum(asked):g} of its memory by engine and "
                 "verifier: lower a `memory_share`, or give the verifier another `device`"
             )
+
+
+def _check_beside(options: VllmOptions, verifier: str, share: float | None, gpu: int) -> None:
+    """Raise UsageError where engine or verifier keeps to no share of a GPU that both use."""
+    if options.cache_gb is not None:
+        raise UsageError(
+            f"the verifier {verifier} shares GPU {gpu} with the engine, which keeps to no "
+            f"`memory_share` where it has a `cache_gb`, {options.cache_gb:g}: leave out "
+            "`host.vllm.cache_gb`"
+        )
+    if share is None:
+        raise UsageError(
+            f"the verifier {verifier} shares GPU {gpu} with the engine, which takes "
+            f"{options.memory_share:g} of its memory: give it a `memory_share`, with both 1 at "
+            "most, or another `device`"
+        )
+
+
+def _placed(
+    study: Study, engine: Iterable[int]
+) -> Iterator[tuple[str, Mapping[str, Any], frozenset[int]]]:
+    """Each verifier, its knobs, and its GPUs; `auto` is every GPU that anything here is on."""
+    verifiers = list(_knobs_by_verifier(study))
+    every = frozenset(engine)
+    every = every.union(*(_gpus(name, knobs, every) for name, knobs in verifiers))
+    for name, knobs in verifiers:
+        yield name, knobs, _gpus(name, knobs, every)
 
 
 def _knobs_by_verifier(study: Study) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -110,15 +126,21 @@ def _knobs_by_verifier(study: Study) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield name, knobs
 
 
-def _gpu(verifier: str, knobs: Mapping[str, Any]) -> int | None:
-    """The GPU that a verifier loads its model on, by torch's name of it; None: on none."""
+def _gpus(verifier: str, knobs: Mapping[str, Any], every: frozenset[int]) -> frozenset[int]:
+    """The GPUs that a verifier loads its model on, by torch's name of them.
+
+    On `auto`, `every`: the model is spread, and its share holds for each.
+    """
     device = knobs.get("device")
-    if device in (None, "auto") and "memory_share" not in knobs:
-        return 0 if _needs_torch(verifier, knobs) and _has_gpu() else None
-    if device in (None, "auto", "cuda"):
-        return 0
+    unsaid = device in (None, "auto") and "memory_share" not in knobs
+    if unsaid and not (_needs_torch(verifier, knobs) and _has_gpu()):
+        return frozenset()
+    if device == "auto":
+        return every
+    if device in (None, "cuda"):
+        return frozenset({0})
     kind, _, number = str(device).partition(":")
-    return int(number) if kind == "cuda" and number.isdecimal() else None
+    return frozenset({int(number)} if kind == "cuda" and number.isdecimal() else ())
 
 
 def _needs_torch(verifier: str, knobs: Mapping[str, Any]) -> bool:
