@@ -123,6 +123,28 @@ def test_a_verifier_on_all_gpus_is_counted_on_each() -> None:
     assert shares(0.7, {"memory_share": 0.3, "device": "auto"}).memory_share == 0.7
 
 
+def beside(others: float, **knobs: object) -> VllmOptions:
+    """An engine with 0.6 of GPU 0, and a verifier that a server runs unless it has knobs."""
+    study = {"verifier": "reward-model" if knobs else "reward-server", "verifier_knobs": knobs}
+    host = {"vllm": {"memory_share": 0.6, "others_share": others}}
+    return vllm_options(Recipe.checked({"study": study, "host": host}))
+
+
+def test_what_other_programs_use_of_the_engines_gpus_is_added() -> None:
+    assert beside(0.4).memory_share == 0.6
+    with pytest.raises(UsageError, match=r"0.6 \+ 0.5 = 1.1 of its memory.*host.vllm.others_share"):
+        beside(0.5)
+    with pytest.raises(UsageError, match=r"GPU 0 is asked for 0.6 \+ 0.2 \+ 0.3 = 1.1"):
+        beside(0.2, memory_share=0.3)
+    assert beside(0.2, memory_share=0.9, device="cuda:1"), "a GPU without the engine"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1])
+def test_a_share_of_others_that_cannot_be_is_named(share: float) -> None:
+    with pytest.raises(UsageError, match=r"host.vllm.others_share"):
+        beside(share)
+
+
 def test_an_engine_with_a_cache_of_its_own_size_shares_no_gpu() -> None:
     """vLLM keeps to no share then."""
     host = {"vllm": {"memory_share": 0.4, "cache_gb": 8.0}}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ponder.engines.vllm.options import HOTTEST, VllmOptions
 from ponder.errors import UsageError
@@ -29,7 +29,7 @@ class VllmStudy(BaseModel):
 
 
 class VllmHost(BaseModel):
-    """Where it runs and how fast, see `VllmOptions`."""
+    """Where it runs and how fast, see `VllmOptions`; `others_share` is for adding up alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,6 +38,8 @@ class VllmHost(BaseModel):
     memory_share: float = 0.9
     cache_gb: float | None = None
     eager: bool = False
+    others_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of each of the engine's GPUs: what other programs use there, as a verifier's server."""
 
 
 def vllm_options(recipe: Recipe) -> VllmOptions:
@@ -51,9 +53,9 @@ def vllm_options(recipe: Recipe) -> VllmOptions:
             f"`sampling.temperature` must be at most {HOTTEST:g} for vLLM, got "
             f"{study.sampling.temperature:g}"
         )
-    chosen = {**study.vllm.model_dump(), **host.vllm.model_dump()}
+    chosen = {**study.vllm.model_dump(), **host.vllm.model_dump(exclude={"others_share"})}
     options = VllmOptions(**chosen, slots=host.slots, openings_kept=host.openings_kept)
-    check_memory(options, study)
+    check_memory(options, study, host.vllm.others_share)
     return options
 
 
@@ -64,15 +66,16 @@ async def open_vllm(recipe: Recipe, announce: Callable[[str], None]) -> VllmEngi
     return await VllmEngine.open(recipe.study.model, vllm_options(recipe), announce)
 
 
-def check_memory(options: VllmOptions, study: Study) -> None:
+def check_memory(options: VllmOptions, study: Study, others_share: float = 0.0) -> None:
     """Raise UsageError where engine and verifiers ask for more than the whole of a GPU's memory.
 
+    `others_share` of each of the engine's GPUs is what other programs use there.
     A verifier on a GPU of the engine must state its share: unbounded, it fails after the minutes
     that both take to load. So must the engine: told the size of its cache, vLLM takes that
     whatever its share.
     """
     engine = range(options.tensor_parallel * options.data_parallel)
-    shares = {gpu: [options.memory_share] for gpu in engine}
+    shares = {gpu: [options.memory_share, others_share] for gpu in engine}
     for name, knobs, gpus in _placed(study, engine):
         share = knobs.get("memory_share")
         stated = float(share) if isinstance(share, int | float) else None
@@ -82,11 +85,18 @@ def check_memory(options: VllmOptions, study: Study) -> None:
             shares.setdefault(gpu, []).append(stated or 0.0)
     for gpu, asked in sorted(shares.items()):
         if sum(asked) > 1 + 1e-9:
-            added = " + ".join(f"{share:g}" for share in asked)
-            raise UsageError(
-                f"GPU {gpu} is asked for {added} = {sum(asked):g} of its memory by engine and "
-                "verifier: lower a `memory_share`, or give the verifier another `device`"
-            )
+            raise UsageError(_too_much(gpu, asked, others=gpu in engine and others_share > 0))
+
+
+def _too_much(gpu: int, asked: Sequence[float], *, others: bool) -> str:
+    """That the shares of a GPU come to more than the whole, and the mend."""
+    added = " + ".join(f"{share:g}" for share in asked if share)
+    told = f"GPU {gpu} is asked for {added} = {sum(asked):g} of its memory by "
+    if others:
+        told += "engine, other programs (`host.vllm.others_share`) and verifier"
+    else:
+        told += "engine and verifier"
+    return f"{told}: lower a `memory_share`, or give the verifier another `device`"
 
 
 def _check_beside(options: VllmOptions, verifier: str, share: float | None, gpu: int) -> None:
