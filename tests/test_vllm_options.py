@@ -200,7 +200,7 @@ def test_vllm_stops_at_every_token_that_holds_the_separator() -> None:
 def test_of_very_many_tokens_the_shortest_are_stopped_at() -> None:
     many = Vocabulary([b"\n" * (1 + MOST - at) for at in range(MOST)] + [b"\n", b"x"])
     found = SeparatorTokens(many).of("\n")
-    assert len(found) == MOST
+    assert len(found) == MOST <= 64, "vLLM looks through them for every token"
     assert MOST in found
     assert 0 not in found
 
