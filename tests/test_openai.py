@@ -343,18 +343,28 @@ async def test_no_more_requests_at_once_than_allowed() -> None:
     assert most <= 2
 
 
+@pytest.mark.parametrize("options", [{}, {"chat_template": TEMPLATE}], ids=["served", "given"])
 @pytest.mark.parametrize(("share", "renderings"), [(True, 1), (False, 3)])
 async def test_a_conversation_is_tokenised_once_unless_that_is_switched_off(
-    share: bool, renderings: int
+    share: bool, renderings: int, options: dict[str, object]
 ) -> None:
     """As a recipe says it: `host.share`."""
     fake = FakeServer()
     host = Host(base_url=fake.url, share=share)
-    async with engine_of(fake, openings_kept=host.openings_kept) as engine:
+    async with engine_of(fake, openings_kept=host.openings_kept, **options) as engine:
+        assert engine.capabilities.keeps_openings == share
         for seed in range(3):
             await drawn(engine, PROBLEM, WHOLE, seed)
         tokenised = [body for path, body in fake.requests if path == "/tokenize"]
     assert len(tokenised) == renderings
+
+
+@pytest.mark.parametrize("name", MODES)
+async def test_only_ids_stay_tokenised(name: str) -> None:
+    """A server reads text and messages anew each time."""
+    make, options = MODES[name]
+    async with engine_of(make(), **options) as engine:
+        assert engine.capabilities.keeps_openings == name.startswith("ids")
 
 
 def contents(folder: Path) -> str:

@@ -52,6 +52,7 @@ class OpenAIEngine:
         self._places = asyncio.Semaphore(concurrency)
         self._identity = f"openai:{model}#{digest(abilities.facts, abilities.mode, chat_template)}"
         way = Way(abilities.mode, abilities.rendering, abilities.tokenizer)
+        self._keeps_openings = abilities.mode == "ids" and openings_kept > 0
         self._prompts = way.prompts(http, model, chat_template, openings_kept)
 
     @classmethod
@@ -111,6 +112,7 @@ class OpenAIEngine:
             logprobs=known.logprobs,
             parameters=known.parameters,
             why=self.why,
+            keeps_openings=self._keeps_openings,
         )
 
     @property

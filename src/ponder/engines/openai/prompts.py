@@ -8,7 +8,7 @@ from ponder.engines.openai.requests import Prompt
 from ponder.engines.openai.templates import Template, Tokenizer
 from ponder.engines.openings import Openings
 from ponder.engines.prefix_ids import has_foreign_ids, prefix_ids
-from ponder.types import Prefix
+from ponder.types import Message, Prefix
 
 
 class Prompts(Protocol):
@@ -49,14 +49,19 @@ class IdPrompts:
     def __init__(
         self, template: Template, tokenizer: Tokenizer, fingerprint: str, openings_kept: int
     ) -> None:
-        self._openings = Openings(template.opening, openings_kept)
+        self._openings = Openings(self._opening, openings_kept)
+        self._template = template
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
 
     async def render(self, prefix: Prefix) -> Prompt:
         """Steps without ids of this tokenizer are tokenised, each by itself."""
         opening = await self._openings.of(prefix.messages)
-        if isinstance(opening, str):
-            opening = await self._tokenizer.ids(opening, opening=True)
         found = await prefix_ids(opening, prefix, self._fingerprint, self._tokenizer.ids)
         return Prompt.of_ids(found.ids, retokenised=found.retokenised)
+
+    async def _opening(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        opening = await self._template.opening(messages)
+        if isinstance(opening, str):
+            return await self._tokenizer.ids(opening, opening=True)
+        return opening
