@@ -60,5 +60,8 @@ def test_a_step_that_costs_more_the_second_time_adds_the_difference() -> None:
 
 def test_failures_cost_nothing_and_the_verifiers_after_them_count() -> None:
     assert VerifierBill().new_tokens(grown("a"), {"prm": ScoreFailure("why")}) == 0
-    known = {"prm": ScoreFailure("why"), "judge": scored(0, 90)}
+    known: dict[str, StepScores | ScoreFailure] = {
+        "prm": ScoreFailure("why"),
+        "judge": scored(0, 90),
+    }
     assert VerifierBill().new_tokens(grown("a"), known) == 90
