@@ -59,8 +59,12 @@ def served(base: HeadBase, folder: Path, **config: Any) -> ValueHeadVerifier:
     return ValueHeadVerifier(folder)
 
 
+def whole(states: SolutionStates) -> SolutionStates:
+    return states
+
+
 async def read(reader: StateReader, *prefixes: Prefix) -> list[SolutionStates]:
-    found = await reader.states(PROBLEM, prefixes)
+    found = await reader.reduced(PROBLEM, prefixes, whole)
     await reader.aclose()
     return [one for one in found if not isinstance(one, ScoreFailure)]
 
@@ -88,14 +92,14 @@ async def test_states_are_those_of_transformers(tiny: Path) -> None:
 
 async def test_states_step_by_step_are_those_at_once(tiny: Path) -> None:
     base = find_base(tiny)
-    [whole] = await read(base.open(LAYERS, prompt="question"), grown(*STEPS))
+    [once] = await read(base.open(LAYERS, prompt="question"), grown(*STEPS))
     reader = base.open(LAYERS, prompt="question")
     for count in range(len(STEPS) + 1):
-        [part] = await reader.states(PROBLEM, [grown(*STEPS[:count])])
+        [part] = await reader.reduced(PROBLEM, [grown(*STEPS[:count])], whole)
         assert isinstance(part, SolutionStates)
-        assert part.ends == whole.ends[:count]
-        np.testing.assert_allclose(part.outputs, whole.outputs[: len(part.outputs)], atol=1e-4)
-    assert reader.counts.computed == len(whole.outputs)
+        assert part.ends == once.ends[:count]
+        np.testing.assert_allclose(part.outputs, once.outputs[: len(part.outputs)], atol=1e-4)
+    assert reader.counts.computed == len(once.outputs)
     await reader.aclose()
 
 
@@ -120,7 +124,7 @@ async def test_a_search_passes_each_token_through_the_model_once(tiny: Path) -> 
     beams, nodes = [grown("First, 6 * 7 = 42.\n\n"), grown("Kim has 6.\n\n")], set()
     with passed_through_the_first_layer() as counts:
         for depth in range(4):
-            await reader.states(PROBLEM, beams)
+            await reader.reduced(PROBLEM, beams, whole)
             for beam in beams:
                 ids, _ = ids_of(tiny, [step.text for step in beam.steps])
                 nodes |= {tuple(ids[:end]) for end in range(1, len(ids) + 1)}

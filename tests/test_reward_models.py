@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import weakref
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +18,9 @@ pytest.importorskip("transformers", reason="the extra `verifiers` is not install
 from safetensors.torch import load_file, save_file
 
 from ponder.backends.checkpoint import PIECES, SAMPLED, fingerprint
+from ponder.backends.prefix_tree import Outputs
+from ponder.backends.problem_tree import ProblemTree
+from ponder.backends.torch_pass import TreeState
 from ponder.errors import MissingExtraError, UsageError, VerifierError
 from ponder.recipes.registry import verifier_of
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
@@ -159,6 +164,28 @@ async def test_keeps_the_contract(
     model = model_of(checkpoints[family], family)
     await check(model)
     await model.aclose()
+
+
+async def test_of_a_sequence_the_rows_of_its_places_alone_are_kept(
+    checkpoints: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[weakref.ref[Outputs]] = []
+    along = ProblemTree.along
+
+    def watched(self: ProblemTree[TreeState], path: Sequence[int]) -> Outputs:
+        assert not any(copy() is not None for copy in copies), "one sequence at a time"
+        outputs = along(self, path)
+        copies.append(weakref.ref(outputs))
+        return outputs
+
+    monkeypatch.setattr(ProblemTree, "along", watched)
+    model = model_of(checkpoints["trl-joined"], "trl-joined")
+    problem = Problem.ask("What is 6 * 7?")
+    prefixes = [grown(problem, ["It is 42.\n\n", f"Check {number}.\n\n"]) for number in range(4)]
+    answers = await model.score(problem, prefixes)
+    await model.aclose()
+    assert all(isinstance(answer, StepScores) for answer in answers)
+    assert len(copies) >= len(prefixes)
 
 
 async def test_steps_score_alike_whenever_they_are_asked_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from ponder.backends.models import SMOLLM2
+from ponder.backends.prefix_tree import Reduced
 from ponder.cli import main
 from ponder.cli.train_verifier import own_model
 from ponder.engines.scripted import tokens_of
@@ -75,19 +77,32 @@ class WordStates:
     read: list[str] = field(default_factory=list)
     fails_at: int | None = None
 
-    async def states(
-        self, problem: Problem, prefixes: Sequence[Prefix]
-    ) -> list[SolutionStates | ScoreFailure]:
+    async def reduced(
+        self,
+        problem: Problem,
+        prefixes: Sequence[Prefix],
+        reduce: Callable[[SolutionStates], Reduced],
+    ) -> list[Reduced | ScoreFailure]:
         if self.fails_at is not None and len(self.read) >= self.fails_at:
             raise RuntimeError("killed")
         self.read.append(problem.id)
         await asyncio.sleep(0)
-        return [self._read(problem, prefix) for prefix in prefixes]
+        return [self._reduced(problem, prefix, reduce) for prefix in prefixes]
 
     async def aclose(self) -> None:
         pass
 
-    def _read(self, problem: Problem, prefix: Prefix) -> SolutionStates:
+    def _reduced(
+        self, problem: Problem, prefix: Prefix, reduce: Callable[[SolutionStates], Reduced]
+    ) -> Reduced:
+        states = self.read_alone(problem, prefix)
+        outputs = weakref.ref(states.outputs)
+        reduced = reduce(states)
+        del states
+        assert outputs() is None, "what is kept of a solution is not its states"
+        return reduced
+
+    def read_alone(self, problem: Problem, prefix: Prefix) -> SolutionStates:
         words = tokens_of(problem.question)
         start, ends = len(words), []
         for text in step_texts(prefix):
@@ -425,8 +440,7 @@ async def test_layers_side_by_side_are_read_as_they_are_served(
     problem = run.problems[0]
     from ponder.verifiers.head_file import step_features
 
-    (found,) = await states.states(problem.example.problem, problem.prefixes[:1])
-    assert isinstance(found, SolutionStates)
+    found = states.read_alone(problem.example.problem, problem.prefixes[0])
     wanted = step_features(found.outputs, found.start, found.ends, "last+mean")
     kept = both._files.load(problem, (5, 3), "last+mean")
     np.testing.assert_allclose(kept[list(problem.steps.ways[0])], wanted, rtol=1e-5)

@@ -374,7 +374,7 @@ async def test_a_search_computes_each_token_once(model: LocalModel) -> None:
     beams = [grown("First, Kim buys 6 * 7 = 42 cards.\n\n"), grown("Kim has 6 packs.\n\n")]
     nodes: set[tuple[int, ...]] = set()
     for depth in range(4):
-        await states.states(PROBLEM, beams)
+        await states.reduced(PROBLEM, beams, len)
         for beam in beams:
             token_ids = tokenizer.prompt([Message("user", PROBLEM.question)])
             for step in beam.steps:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 State = TypeVar("State")
+Reduced = TypeVar("Reduced")
+"""What a caller keeps of a sequence's outputs."""
 Outputs = NDArray[np.float32]
 """What a model gives for each token: [tokens, width]."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -83,8 +83,10 @@ class Reading(Generic[State]):
     tree: ProblemTree[State]
     token_ids: Sequence[int]
     """At least one."""
-    outputs: Outputs | None = None
-    """[tokens, width] once it is finished."""
+    take: Callable[[Outputs], None]
+    """Given the outputs [tokens, width] once; it keeps what the caller needs of them, not them."""
+    finished: bool = False
+    """`take` has been called."""
     _path: list[int] = field(default_factory=list)
     _within: PrefixTree | None = None
 
@@ -112,10 +114,14 @@ class Reading(Generic[State]):
         self.tree.under_way += 1
 
     def finish(self) -> bool:
-        """Take the outputs and leave the tree, if all tokens are computed."""
+        """Give the outputs to `take` and leave the tree, if all tokens are computed.
+
+        Raises what `take` does, and MemoryError where there is no room for the outputs.
+        """
         if not self.admitted or self.end > self.tree.held.computed:
             return False
-        self.outputs = self.tree.along(self._path)
+        self.take(self.tree.along(self._path))
+        self.finished = True
         self.leave()
         return True
 

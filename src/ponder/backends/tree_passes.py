@@ -118,8 +118,17 @@ class TreePasses(Generic[State]):
                 tree.drop()
             raise
 
+    def finish(self, reading: Reading[State]) -> bool:
+        """`Reading.finish`; where memory is out, it counts as a pass of no new tokens."""
+        try:
+            return reading.finish()
+        except MemoryError:
+            needed = reading.computed
+            self._load = Load(0, needed, self._cache.computed - needed)
+            raise
+
     def relieve(self) -> bool:
-        """Empty the cache after a pass that was out of memory; False if nothing more can be done.
+        """Empty the cache after memory was out; False if nothing more can be done.
 
         Where the cache held more for other readings than the pass asked for, it may hold less from
         then on, else passes become half as large.
@@ -128,7 +137,7 @@ class TreePasses(Generic[State]):
         load, smallest = self._load, self._tokens_a_pass <= SMALLEST_PASS
         if load.others > (0 if smallest else load.new) and self._lower(load):
             return True
-        if smallest:
+        if smallest or not load.new:
             return False
         self._tokens_a_pass = max(self._tokens_a_pass // 2, SMALLEST_PASS)
         self._halved += 1

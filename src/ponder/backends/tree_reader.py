@@ -6,11 +6,12 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
-from ponder.backends.prefix_tree import Outputs, TreeModel
+from ponder.backends.prefix_tree import Outputs, Reduced, TreeModel
 from ponder.backends.problem_tree import Reading
 from ponder.backends.tree_cache import TreeCache
 from ponder.backends.tree_passes import Pass, ReadCounts, TreePasses
@@ -31,7 +32,7 @@ class _Call(NamedTuple):
 
     @property
     def left(self) -> list[Reading[Any]]:
-        return [reading for reading in self.readings if reading.outputs is None]
+        return [reading for reading in self.readings if not reading.finished]
 
 
 class TreeReader:
@@ -63,25 +64,39 @@ class TreeReader:
     async def read(
         self, problem: Problem, sequences: Sequence[Sequence[int]]
     ) -> list[Outputs | ScoreFailure]:
-        """One [tokens, width] array a sequence, in order.
+        """One [tokens, width] array a sequence, in order, as `reduced` says.
 
-        A sequence that is empty, or longer than the model can read, is a `ScoreFailure`, and the
-        others are read all the same. Raises VerifierError where the model fails on a pass that
-        holds any of them, or the reader is closed.
+        All of them are held until the last one is read.
         """
-        unreadable = [self._unreadable(sequence) for sequence in sequences]
-        tree = self._cache.tree(problem)
-        readings = [
-            Reading(problem, tree, sequence)
-            for sequence, failure in zip(sequences, unreadable, strict=True)
-            if failure is None
-        ]
+        return await self.reduced(problem, [(sequence, _whole) for sequence in sequences])
+
+    async def reduced(
+        self,
+        problem: Problem,
+        asked: Sequence[tuple[Sequence[int], Callable[[Outputs], Reduced]]],
+    ) -> list[Reduced | ScoreFailure]:
+        """What each sequence's function makes of its outputs [tokens, width], in order.
+
+        The functions are called one at a time, in the reader's thread, as the sequences are read:
+        outputs that they do not keep are held for one sequence only. A sequence that is empty, or
+        longer than the model can read, is a `ScoreFailure`, and the others are read all the same.
+        Raises VerifierError where the model fails on a pass that holds any of them, memory is out,
+        or the reader is closed, and what a function raises.
+        """
+        found: dict[int, Reduced | ScoreFailure] = {}
+        tree, readings = self._cache.tree(problem), list[Reading[Any]]()
+        for number, (sequence, reduce) in enumerate(asked):
+            failure = self._unreadable(sequence)
+            if failure is None:
+                take = partial(_take, found, number, reduce)
+                readings.append(Reading(problem, tree, sequence, take))
+            else:
+                found[number] = failure
         if readings:
             call = _Call(readings, Future())
             self._submit(call)
             await asyncio.wrap_future(call.answer)
-        answers = iter(readings)
-        return [_outputs(next(answers)) if failure is None else failure for failure in unreadable]
+        return [found[number] for number in range(len(asked))]
 
     async def aclose(self) -> None:
         """End the thread after the pass that it is in; calls that still wait raise."""
@@ -122,7 +137,7 @@ class TreeReader:
             while not self._arrived.empty():
                 calls.extend(filter(None, [self._arrived.get()]))
             for call in calls:
-                _fail(call, "the reader of this model was closed")
+                _fail(call, VerifierError("the reader of this model was closed"))
             self._cache.clear()
 
     def _gather(self, calls: list[_Call]) -> bool:
@@ -148,34 +163,64 @@ class TreeReader:
         waiting = sorted(filter(_waits, calls), key=_turn)
         planned = self._passes.plan([reading for call in waiting for reading in call.left])
         # Known tokens are taken before the pass: if it fails, its trees are dropped.
-        _answer(waiting)
-        if not planned.ends:
+        self._answer(waiting)
+        if not planned.ends or not all(reading.admitted for reading in planned.readings):
             return
         failure = self._compute(planned)
         if failure is None:
-            _answer(waiting)
+            self._answer(waiting)
             return
         for call in waiting:
             if any(reading in planned.readings for reading in call.readings):
-                _fail(call, failure)
+                _fail(call, VerifierError(failure))
 
     def _compute(self, planned: Pass[Any]) -> str | None:
         """Why the pass failed, in one line; None also where it is tried with less in memory."""
         try:
-            self._passes.compute(planned)
-        except MemoryError as error:
-            failure = _line(error)
+            return self._within_memory(partial(self._passes.compute, planned))
         except Exception as error:  # noqa: BLE001  (whatever a model raises fails its pass)
             return _line(error)
+
+    def _answer(self, calls: Sequence[_Call]) -> None:
+        """Finish the calls that have all their outputs; one that cannot take them fails alone."""
+        for call in calls:
+            try:
+                failure = self._within_memory(partial(self._finish, call))
+            except Exception as error:  # noqa: BLE001  (a caller's own function raised it)
+                _fail(call, error)
+            else:
+                if failure is not None:
+                    _fail(call, VerifierError(failure))
+
+    def _finish(self, call: _Call) -> None:
+        """Give out what is there, and the answer, unless the call was cancelled just now."""
+        unfinished = [reading for reading in call.left if not self._passes.finish(reading)]
+        if not unfinished and not call.answer.done() and call.answer.set_running_or_notify_cancel():
+            call.answer.set_result(None)
+
+    def _within_memory(self, work: Callable[[], None]) -> str | None:
+        """Do it. Why memory is out, in one line; None also where it can be tried with less."""
+        try:
+            work()
+        except MemoryError as error:
+            failure = _line(error)
         else:
             return None
         # Only here, where the error's frames no longer hold on to the memory.
         return None if self._passes.relieve() else failure
 
 
-def _outputs(reading: Reading[Any]) -> Outputs:
-    assert reading.outputs is not None, "an answered call has all its outputs"
-    return reading.outputs
+def _whole(outputs: Outputs) -> Outputs:
+    return outputs
+
+
+def _take(
+    found: dict[int, Reduced | ScoreFailure],
+    number: int,
+    reduce: Callable[[Outputs], Reduced],
+    outputs: Outputs,
+) -> None:
+    found[number] = reduce(outputs)
 
 
 def _turn(call: _Call) -> tuple[bool, int]:
@@ -193,19 +238,11 @@ def _waits(call: _Call) -> bool:
     return True
 
 
-def _answer(calls: Sequence[_Call]) -> None:
-    """Finish the calls that have all their outputs, unless they were cancelled just now."""
-    for call in calls:
-        unfinished = [reading for reading in call.left if not reading.finish()]
-        if not unfinished and not call.answer.done() and call.answer.set_running_or_notify_cancel():
-            call.answer.set_result(None)
-
-
-def _fail(call: _Call, reason: str) -> None:
+def _fail(call: _Call, error: Exception) -> None:
     for reading in call.readings:
         reading.leave()
     if not call.answer.done() and call.answer.set_running_or_notify_cancel():
-        call.answer.set_exception(VerifierError(reason))
+        call.answer.set_exception(error)
 
 
 def _line(error: BaseException) -> str:

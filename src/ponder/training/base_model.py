@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ponder.backends.prefix_tree import Reduced
 from ponder.errors import UsageError
 from ponder.types import Prefix, Problem, ScoreFailure
 from ponder.verifiers.head_base import find_base
@@ -22,10 +23,13 @@ layers of SmolLM2-135M the one there had the least validation loss."""
 class States(Protocol):
     """What gives hidden states: `ponder.verifiers.state_reader.StateReader`."""
 
-    async def states(
-        self, problem: Problem, prefixes: Sequence[Prefix]
-    ) -> list[SolutionStates | ScoreFailure]:
-        """The states of each prefix, in order: [tokens, layers * width]."""
+    async def reduced(
+        self,
+        problem: Problem,
+        prefixes: Sequence[Prefix],
+        reduce: Callable[[SolutionStates], Reduced],
+    ) -> list[Reduced | ScoreFailure]:
+        """What `reduce` makes of each prefix's states [tokens, layers * width], in order."""
         ...
 
     async def aclose(self) -> None:

@@ -66,24 +66,28 @@ async def _read(
     problem: GradedProblem, states: States, layers: Sequence[int], files: FeatureFiles
 ) -> None:
     # A problem object of its own: its end frees what the reader keeps of the problem.
-    found = await states.states(replace(problem.example.problem), problem.prefixes)
+    own = replace(problem.example.problem)
+    found = await states.reduced(own, problem.prefixes, _at_steps)
     features = await asyncio.to_thread(_features, problem, found, len(layers))
     for place, layer in enumerate(layers):
         await asyncio.to_thread(files.save, problem, layer, features[place])
 
 
+def _at_steps(solution: SolutionStates) -> Matrix:
+    """All features of a solution: [kinds, steps, layers * width]."""
+    outputs, start, ends = solution
+    return np.stack([step_features(outputs, start, ends, kind) for kind in KINDS])
+
+
 def _features(
-    problem: GradedProblem, found: Sequence[SolutionStates | ScoreFailure], layers: int
+    problem: GradedProblem, found: Sequence[Matrix | ScoreFailure], layers: int
 ) -> Matrix:
     """[layers, steps, kinds, width]; NaN where a solution could not be read."""
     tree = problem.steps
-    read = [one for one in found if isinstance(one, SolutionStates)]
-    width = read[0].outputs.shape[1] // layers if read else 1
+    width = next((one.shape[2] // layers for one in found if isinstance(one, np.ndarray)), 1)
     features = np.full((layers, len(tree.paths), len(KINDS), width), np.nan, dtype=np.float32)
     for way, solution in zip(tree.ways, found, strict=True):
-        if isinstance(solution, SolutionStates) and way:
-            for number, kind in enumerate(KINDS):
-                both = step_features(solution.outputs, solution.start, solution.ends, kind)
-                split = both.reshape(len(way), layers, width).swapaxes(0, 1)
-                features[:, list(way), number] = split
+        if isinstance(solution, np.ndarray) and way:
+            split = solution.reshape(len(KINDS), len(way), layers, width)
+            features[:, list(way)] = split.transpose(2, 1, 0, 3)
     return features

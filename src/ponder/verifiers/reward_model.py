@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Self
@@ -23,6 +24,10 @@ from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
 from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, check_share, open_parts
 from ponder.verifiers.reward_scores import START, score_at
+from ponder.verifiers.reward_sequences import Ids
+
+Rows = dict[int, Outputs]
+"""What a model computed at some tokens of a sequence, [width] each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +123,10 @@ class RewardModel:
         unique = {prefix.key: prefix for prefix in prefixes}
         readings = await asyncio.to_thread(_written, parts.written, problem, unique)
         good = [reading for reading in readings.values() if isinstance(reading, Reading)]
-        sequences = [ids for reading in good for ids in reading.sequences]
-        outputs = iter(await parts.reader.read(problem, sequences))
+        asked = [one for reading in good for one in _asked(reading)]
+        rows = iter(await parts.reader.reduced(problem, asked))
         scores = {
-            key: _scores(reading, outputs, self._family.read)
+            key: _scores(reading, rows, self._family.read)
             if isinstance(reading, Reading)
             else reading
             for key, reading in readings.items()
@@ -148,19 +153,30 @@ def _written(
     return readings
 
 
+def _asked(reading: Reading) -> Iterator[tuple[Ids, Callable[[Outputs], Rows]]]:
+    """Each sequence, and what takes the rows of its places alone."""
+    for number, ids in enumerate(reading.sequences):
+        places = [place for place in reading.places if place is not None]
+        yield ids, partial(_rows, [place.token for place in places if place.sequence == number])
+
+
+def _rows(tokens: list[int], outputs: Outputs) -> Rows:
+    return dict(zip(tokens, outputs[tokens], strict=True))
+
+
 def _scores(
-    reading: Reading, outputs: Iterator[Outputs | ScoreFailure], read: Read
+    reading: Reading, rows: Iterator[Rows | ScoreFailure], read: Read
 ) -> StepScores | ScoreFailure:
-    """The reading's scores; takes the outputs of its sequences."""
-    mine = [next(outputs) for _ in reading.sequences]
-    rows: list[Outputs] = []
-    for output in mine:
-        if isinstance(output, ScoreFailure):
-            return output
-        rows.append(output)
+    """The reading's scores; takes the rows of its sequences."""
+    taken = [next(rows) for _ in reading.sequences]
+    mine: list[Rows] = []
+    for one in taken:
+        if isinstance(one, ScoreFailure):
+            return one
+        mine.append(one)
     try:
         scores = [
-            None if place is None else score_at(rows[place.sequence][place.token], read)
+            None if place is None else score_at(mine[place.sequence][place.token], read)
             for place in reading.places
         ]
     except VerifierError as error:

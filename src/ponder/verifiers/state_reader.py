@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, Self
 
-from ponder.backends.prefix_tree import Outputs, TreeModel
+from ponder.backends.prefix_tree import Outputs, Reduced, TreeModel
 from ponder.backends.tree_passes import ReadCounts
 from ponder.backends.tree_reader import TreeReader
 from ponder.types import Message, Prefix, Problem, ScoreFailure
@@ -93,19 +93,21 @@ class StateReader:
         """What has been read so far."""
         return self._reader.counts
 
-    async def states(
-        self, problem: Problem, prefixes: Sequence[Prefix]
-    ) -> list[SolutionStates | ScoreFailure]:
-        """The states of each prefix, in order; too long a one is a `ScoreFailure`.
+    async def reduced(
+        self,
+        problem: Problem,
+        prefixes: Sequence[Prefix],
+        reduce: Callable[[SolutionStates], Reduced],
+    ) -> list[Reduced | ScoreFailure]:
+        """What `reduce` makes of each prefix's states, in order; too long a one is a failure.
 
-        Raises VerifierError where the model fails.
+        It is called in another thread, as `ponder.backends.tree_reader.TreeReader.reduced` says:
+        the states of one prefix are held at a time. Raises VerifierError where the model fails,
+        and what `reduce` raises.
         """
         read = [self._tokens(prefix) for prefix in prefixes]
-        found = await self._reader.read(problem, [token_ids for token_ids, _, _ in read])
-        return [
-            outputs if isinstance(outputs, ScoreFailure) else SolutionStates(outputs, start, ends)
-            for outputs, (_, start, ends) in zip(found, read, strict=True)
-        ]
+        asked = [(ids, partial(_reduced, reduce, start, ends)) for ids, start, ends in read]
+        return await self._reader.reduced(problem, asked)
 
     async def aclose(self) -> None:
         """End the reader's thread; a second call does nothing."""
@@ -124,6 +126,15 @@ class StateReader:
             token_ids += self._encode(text + STEP_END) if text else ()
             ends.append(len(token_ids))
         return token_ids, start, tuple(ends)
+
+
+def _reduced(
+    reduce: Callable[[SolutionStates], Reduced],
+    start: int,
+    ends: tuple[int, ...],
+    outputs: Outputs,
+) -> Reduced:
+    return reduce(SolutionStates(outputs, start, ends))
 
 
 def readable(text: str) -> str:

@@ -97,8 +97,8 @@ class ValueHeadVerifier:
             return []
         unique = {prefix.key: prefix for prefix in prefixes}
         reader = await self._reader.get()
-        states = await reader.states(problem, list(unique.values()))
-        answers = dict(zip(unique, map(self._score, states), strict=True))
+        scores = await reader.reduced(problem, list(unique.values()), self._score)
+        answers = dict(zip(unique, scores, strict=True))
         return [answers[prefix.key] for prefix in prefixes]
 
     async def aclose(self) -> None:
@@ -107,9 +107,7 @@ class ValueHeadVerifier:
         if reader is not None:
             await reader.aclose()
 
-    def _score(self, states: SolutionStates | ScoreFailure) -> StepScores | ScoreFailure:
-        if isinstance(states, ScoreFailure):
-            return states
+    def _score(self, states: SolutionStates) -> StepScores:
         kind = self._head.config.features
         features = step_features(states.outputs, states.start, states.ends, kind)
         return StepScores(tuple(self._head.predict(features).tolist()), states.tokens)
