@@ -110,6 +110,19 @@ async def test_a_value_head_holds_the_states_of_one_prefix_at_a_time(
         assert scores.tokens == (len(SHARED), 4)
 
 
+async def test_the_cache_of_a_value_head_bounds_keys_values_and_states() -> None:
+    megabytes, problems = 2, [Problem.ask(str(number)) for number in range(5)]
+    cache_gb = megabytes / 1000
+    reader = WideBase().open((1,), prompt="question", cache_gb=cache_gb)
+    for problem in problems:
+        ends = await reader.reduced(problem, [grown("12")], lambda states: last(states.outputs))
+        assert ends == [expected([*SHARED, *Letters().text("12\n\n")])[-1].tolist()]
+    await reader.aclose()
+    counts = reader.counts
+    assert counts.dropped == 4, "two problems do not fit in"
+    assert counts.peak_cache_tokens * WIDTH * 4 <= megabytes * 10**6
+
+
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """At these copies of outputs, counted from 0, memory is out; those made are counted down."""

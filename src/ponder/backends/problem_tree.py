@@ -5,12 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Final, Generic
 
 import numpy as np
 
 from ponder.backends.prefix_tree import Growth, Outputs, PrefixTree, State, path_names
 from ponder.types import Problem
+
+ROOM: Final = 1.25
+"""How many rows a tree gets room for when its outputs grow, as a multiple of what it needs."""
+
+
+def bytes_a_row(width: int) -> int:
+    """What a token's outputs take in a tree, room to grow included."""
+    return int(ROOM * width * np.dtype(np.float32).itemsize)
 
 
 class ProblemTree(Generic[State]):
@@ -53,7 +61,7 @@ class ProblemTree(Generic[State]):
             raise ValueError(f"the model gave outputs of shape {outputs.shape} for {new} tokens")
         end = growth.first + new
         if self._outputs is None or end > len(self._outputs):
-            room = np.empty((end + end // 4, outputs.shape[1]), dtype=np.float32)
+            room = np.empty((int(end * ROOM), outputs.shape[1]), dtype=np.float32)
             if self._outputs is not None:
                 room[: growth.first] = self._outputs[: growth.first]
             self._outputs = room

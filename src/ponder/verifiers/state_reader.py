@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, Self
 
 from ponder.backends.prefix_tree import Outputs, Reduced, TreeModel
+from ponder.backends.problem_tree import bytes_a_row
 from ponder.backends.tree_passes import ReadCounts
 from ponder.backends.tree_reader import TreeReader
 from ponder.types import Message, Prefix, Problem, ScoreFailure
@@ -82,9 +83,10 @@ class StateReader:
     ) -> Self:
         """Read with a loaded model whose states have `width` numbers.
 
-        `cache_gb` (10^9 bytes) is for the keys and values of problems in flight.
+        `cache_gb` (10^9 bytes) is for the keys, values and states of problems in flight.
         """
-        cache_tokens = max(int(cache_gb * 1e9) // trees.bytes_a_token, 1)
+        bytes_a_token = trees.bytes_a_token + bytes_a_row(width)
+        cache_tokens = max(int(cache_gb * 1e9) // bytes_a_token, 1)
         reader = TreeReader(trees, tokens_a_pass=tokens_a_pass, cache_tokens=cache_tokens)
         return cls(reader, width, tokenizer, prompt)
 

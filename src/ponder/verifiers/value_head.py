@@ -43,7 +43,7 @@ class ValueHeadVerifier:
     model: str | Path | None = None
     """The base model's file or folder, or its name on the hub; None is what the head names."""
     cache_gb: float = 1.0
-    """Of memory for the keys and values of problems in flight."""
+    """Of memory for the keys, values and states of problems in flight."""
     threads: int | None = None
     """Of OpenVINO; None: as many as the machine has cores."""
     device: str | None = None
