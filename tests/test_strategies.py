@@ -7,6 +7,7 @@ import random
 import pytest
 
 from ponder.budget import Budget
+from ponder.engines.scripted import Reply
 from ponder.errors import UsageError
 from ponder.session import SessionOptions
 from ponder.strategies.base import Strategy
@@ -137,16 +138,11 @@ async def test_beam_search_keeps_the_best_candidates_not_the_first() -> None:
 
 async def test_fewer_candidates_than_n_are_not_copied() -> None:
     """The reference repeats them to n, so that copies vote."""
-
-    def script(prefix: Prefix, seed: int) -> str:
-        if prefix.depth == 0:
-            return "on\n\nx" if drawn(seed).random() < 0.5 else "The answer is 1."
-        return "The answer is 2." if prefix.depth == 1 else "x"
-
-    trace = await World(script=script).solve(
-        BeamSearch(n=2, beam_width=2, max_iterations=1, sampling=STEPS)
+    replies = [Reply("", error="out of memory"), Reply("The answer is 1."), Reply("And 2.")]
+    trace = await World(script=lambda _p, _s: replies.pop(0)).solve(
+        BeamSearch(n=3, beam_width=3, max_iterations=1, sampling=STEPS)
     )
-    assert len({candidate.path for candidate in trace.candidates}) == len(trace.candidates)
+    assert [candidate.path for candidate in trace.candidates] == [(1,), (2,)]
 
 
 async def test_a_truncated_solution_is_complete_and_counted() -> None:

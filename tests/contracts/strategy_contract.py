@@ -13,8 +13,10 @@ import pytest
 from ponder.budget import Budget
 from ponder.runner import solve
 from ponder.session import SessionOptions, Slots
+from ponder.store.log import MemoryCallLog
 from ponder.strategies.base import Strategy
 from ponder.trace import Trace
+from ponder.types import NodePath, Prefix
 from tests.playing import PROBLEM, World, fails_sometimes, reasons, tasks_left
 
 Check = Callable[[Strategy], Awaitable[None]]
@@ -61,21 +63,43 @@ async def total_tokens_hold_the_prompt_too(strategy: Strategy) -> None:
 
 
 async def votes_only_with_whole_solutions(strategy: Strategy) -> None:
-    options = SessionOptions(budget=Budget(generated_tokens=40))
-    trace = await World(options=options).solve(strategy)
-    cut = {node.path for node in trace.nodes if node.cut}
-    assert all(not c.votes for c in trace.candidates if c.path in cut)
-    assert trace.chosen not in cut
+    def cut(trace: Trace) -> set[NodePath]:
+        paths = {node.path for node in trace.nodes if node.cut}
+        return paths & {candidate.path for candidate in trace.candidates}
+
+    def rambles(prefix: Prefix, seed: int) -> str:
+        return reasons(prefix, seed).replace("\n\n", " so" * 20 + "\n\n") + " so" * 20
+
+    world = World(script=rambles, options=SessionOptions(budget=Budget(generated_tokens=40)))
+    seed = await first_seed(strategy, world, lambda trace: bool(cut(trace)))
+    options = replace(world.options, seed=seed)
+    trace = await World(script=rambles, options=options).solve(strategy)
+    assert all(not c.votes for c in trace.candidates if c.path in cut(trace))
+    assert trace.chosen not in cut(trace)
 
 
 async def records_a_failure_and_goes_on(strategy: Strategy) -> None:
-    world = World(1, script=fails_sometimes, options=SessionOptions(seed=4))
-    trace = await world.solve(strategy)
-    failed = [node for node in trace.nodes if node.error]
-    again = await World(2, script=fails_sometimes, options=SessionOptions(seed=4)).solve(strategy)
+    def failed(trace: Trace) -> set[NodePath]:
+        return {node.path for node in trace.nodes if node.error}
+
+    world = World(script=fails_sometimes)
+    seed = await first_seed(strategy, world, lambda trace: bool(failed(trace)))
+    options = SessionOptions(seed=seed)
+    worlds = [World(order, script=fails_sometimes, options=options) for order in (1, 2)]
+    trace, again = [await world.solve(strategy) for world in worlds]
     assert trace.digest() == again.digest()
-    assert {node.error for node in failed} <= {"out of memory"}
-    assert not {node.path for node in failed} & {c.path for c in trace.candidates}
+    assert {node.error for node in trace.nodes if node.error} == {"out of memory"}
+    assert not failed(trace) & {c.path for c in trace.candidates}
+    assert not failed(trace) & {node.path[:-1] for node in trace.nodes}, "nothing goes on from it"
+
+
+async def first_seed(strategy: Strategy, world: World, shows: Callable[[Trace], bool]) -> int:
+    """The first seed with which the world gives a trace that shows what is looked for."""
+    for seed in range(100):
+        options = replace(world.options, seed=seed)
+        if shows(await replace(world, options=options, log=MemoryCallLog()).solve(strategy)):
+            return seed
+    raise AssertionError("no seed gives such a trace")
 
 
 async def all_failing_is_an_answerless_trace(strategy: Strategy) -> None:
