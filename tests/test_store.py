@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,16 +312,26 @@ async def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-async def test_a_folder_that_nobody_may_write_can_be_read(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    with opened(folder) as store:
+async def test_a_folder_that_nobody_may_write_is_read_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But where a log lies beside the file: what it holds would be left out."""
+    connect, modes = sqlite3.connect, list[str]()
+
+    def noting(address: str, **options: Any) -> sqlite3.Connection:
+        modes.append(address.partition("?")[2])
+        connection: sqlite3.Connection = connect(address, **options)
+        return connection
+
+    with opened(tmp_path) as store:
         await store.finish(traced("p"))
-    folder.chmod(0o555)
-    try:
-        with RunStore.read(folder) as run:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setattr(sqlite3, "connect", noting)
+        with RunStore.read(tmp_path) as run:
             assert run.trace("p") == traced("p")
-    finally:
-        folder.chmod(0o755)
+    with RunStore.read(tmp_path) as run:
+        assert run.trace("p") == traced("p")
+    assert modes == ["mode=ro", "mode=ro&immutable=1"]
 
 
 def test_closing_twice_does_nothing_and_leaves_one_plain_file(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ def test_a_reader_beside_a_writer_sees_whole_problems_and_ever_more(tmp_path: Pa
         assert counts[0] >= 2
 
 
+def test_the_disk_is_waited_for_so_that_a_power_loss_never_costs_the_file(tmp_path: Path) -> None:
+    connection = connect_writing(tmp_path / "run.sqlite")
+    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    connection.close()
+    assert (journal, synchronous) == ("wal", 1)  # NORMAL
+
+
 async def test_what_a_crash_left_in_the_log_is_recovered(tmp_path: Path) -> None:
     """A copy of the files of a run in use is what a crash leaves; a cut log, a power loss."""
     names = [f"p{i}" for i in range(10)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,21 @@ def test_a_file_is_replaced_and_folders_above_it_are_made(tmp_path: Path) -> Non
     replace_file(path, b"two")
     assert path.read_bytes() == b"two"
     assert [own.name for own in path.parent.iterdir()] == ["one.txt"]
+
+
+def test_a_move_that_fails_leaves_what_was_there_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_draft: Path, _target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "one.txt"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UsageError, match=r"cannot write .*one\.txt: No space left on device"):
+        replace_file(path, "new")
+    assert path.read_text() == "old"
+    assert [own.name for own in tmp_path.iterdir()] == ["one.txt"]
 
 
 def test_a_folder_is_no_file_and_no_draft_is_left(tmp_path: Path) -> None:
