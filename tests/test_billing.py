@@ -1,7 +1,20 @@
-"""What verifiers' tokens cost: each node of the prefix tree once."""
+"""What a problem cost; verifiers' tokens count each node of the prefix tree once."""
+
+import pytest
 
 from ponder.session.billing import VerifierBill
-from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
+from ponder.session.ending import spent_of
+from ponder.trace import Node, Spent
+from ponder.types import (
+    Completion,
+    Prefix,
+    Problem,
+    Sample,
+    ScoreFailure,
+    Step,
+    StepScores,
+    Usage,
+)
 
 ROOT = Prefix.root(Problem.ask("1 + 1?"))
 
@@ -65,3 +78,30 @@ def test_failures_cost_nothing_and_the_verifiers_after_them_count() -> None:
         "judge": scored(0, 90),
     }
     assert VerifierBill().new_tokens(grown("a"), known) == 90
+
+
+@pytest.mark.parametrize(("cached", "computed"), [(4, 9), (None, 13)])
+def test_failed_and_late_samples_are_waste_and_cached_tokens_are_not_computed(
+    cached: int | None, computed: int
+) -> None:
+    nodes = [
+        Node((0,), (), "a", "eos", tokens=3, prompt_tokens=10, verifier_tokens=2),
+        Node((1,), (), "", "aborted", tokens=5, prompt_tokens=10, error="lost"),
+    ]
+    samples = [
+        Sample((0,), (), ROOT, Completion(0, "a", "eos", Usage(10, cached, 3))),
+        Sample((1,), (), ROOT, Completion(0, "", "aborted", Usage(10, 8, 5), error="lost")),
+    ]
+    late = [Completion(0, "b", "eos", Usage(generated=7)), Completion(0, "c", "aborted")]
+    assert spent_of(nodes, samples, late, parameters=100, seconds=1.5) == Spent(
+        generated=3,
+        prompt=10,
+        cached=cached,
+        verifier=2,
+        wasted=5 + 7,
+        calls=4,
+        flops=2 * 100 * computed,
+        seconds=1.5,
+    )
+    midway = spent_of(nodes, samples, None, parameters=None, seconds=1.5)
+    assert (midway.wasted, midway.calls, midway.flops) == (None, 2, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ponder.budget import Budget
 from ponder.engines.replay import ReplayEngine
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import StoreError, UsageError
@@ -28,6 +29,7 @@ from ponder.verifiers.replay import ReplayVerifier
 from ponder.verifiers.scripted import ScriptedVerifier
 from tests.playing import (
     PROBLEM,
+    LastBox,
     PlainAnswers,
     World,
     drawn,
@@ -131,6 +133,18 @@ async def test_the_last_window_gives_the_answer_too() -> None:
     trace = await World(script=script).solve(strategy)
     assert trace.answer == "7"
     assert (len(trace.nodes), trace.savings.samples) == (15, 0)
+
+
+async def test_a_sample_that_the_budget_cut_decides_nothing() -> None:
+    """Two votes of four would: the second sample states the answer and goes on to the cut."""
+    world = World(
+        script=lambda _p, _s: "\\boxed{7}" + " so" * 24,
+        options=SessionOptions(budget=Budget(generated_tokens=45)),
+        answers=LastBox(),
+    )
+    trace = await world.solve(RepeatedSampling(n=4, stopping="exact", wave=1))
+    assert [(node.tokens, node.cut) for node in trace.nodes] == [(25, False), (20, True)]
+    assert (trace.stopped, trace.answer) == ("budget", "7")
 
 
 async def test_samples_after_the_decision_are_waste() -> None:

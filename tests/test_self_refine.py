@@ -9,7 +9,7 @@ from ponder.errors import UsageError
 from ponder.evals.refinement import changes
 from ponder.session import SessionOptions
 from ponder.strategies import SelfRefine
-from ponder.types import Prefix, Problem, ScoreFailure
+from ponder.types import Prefix, Problem, Sampling, ScoreFailure
 from ponder.verifiers.scripted import ScriptedVerifier
 from tests.contracts.strategy_contract import CONTRACT, Check
 from tests.playing import PROBLEM, World, drawn
@@ -127,6 +127,20 @@ async def test_a_guided_chain_goes_on_before_the_doubtful_step() -> None:
     assert "step 2 scores 0.1, below 0.5: tried again from there" in reasons
     assert "no step scores below 0.5" in reasons
     assert trace.savings.scores == 0, "each answer is scored once, and nothing equal was saved"
+
+
+async def test_a_guided_refinement_may_use_what_the_kept_steps_leave() -> None:
+    def script(prefix: Prefix, _seed: int) -> str:
+        return "on " * 50 if prefix.depth else "good one\n\nbad two\n\nThe answer is 1."
+
+    def judge(_problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...]:
+        return tuple(0.1 if "bad" in text else 0.9 for text in texts)
+
+    trace = await World(script=script, verifiers=(ScriptedVerifier(judge),)).solve(
+        SelfRefine(rounds=1, guided=True, sampling=Sampling(max_tokens=20))
+    )
+    assert [(node.tokens, node.ended) for node in trace.nodes] == [(8, "eos"), (18, "length")]
+    assert trace.candidates[1].text == "good one\n\n" + "on " * 18
 
 
 async def test_a_guided_chain_without_a_score_stops_and_says_so() -> None:

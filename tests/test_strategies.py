@@ -186,6 +186,15 @@ async def test_the_last_iteration_generates_to_the_end() -> None:
     assert all(len(scores) == 3 for c in trace.candidates for scores in c.scores.values() if scores)
 
 
+async def test_a_subtree_ends_with_the_step_that_states_the_answer() -> None:
+    trace = await World(script=lambda _p, _s: "The answer is 1.\n\nmore").solve(
+        DiverseVerifierTreeSearch(n=4, beam_width=2, sampling=STEPS)
+    )
+    assert [node.path for node in trace.nodes] == [(0,), (1,), (2,), (3,)]
+    assert {node.ended for node in trace.nodes} == {"separator"}
+    assert trace.answer == "1"
+
+
 async def test_unscored_beams_are_never_kept_over_scored_ones() -> None:
     def script(problem: Problem, texts: tuple[str, ...]) -> tuple[float, ...] | ScoreFailure:
         return ScoreFailure("no label") if "bad" in texts[-1] else judged(problem, texts)
