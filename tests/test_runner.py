@@ -24,6 +24,8 @@ from ponder.errors import ReplayError, UnsupportedError
 from ponder.runner import Job, Method, all_failed, replay, run, unfinished, unscored
 from ponder.session import SessionOptions, Slots
 from ponder.session.calls import seed_of
+from ponder.store.base import CallKey, CallRecord
+from ponder.store.log import StoredCallLog
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.strategies.base import Strategy
@@ -261,6 +263,24 @@ async def test_more_samples_only_draw_the_missing_ones(tmp_path: Path) -> None:
         await solved(world, RepeatedSampling(n=5), store)
         assert world.engine.calls == 3 * 3
         assert {len(trace.nodes) for trace in store.traces()} == {5}
+
+
+async def test_recorded_calls_are_in_memory_before_their_problem_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_hand: list[bool] = []
+    get = StoredCallLog.get
+
+    def noting(log: StoredCallLog, key: CallKey) -> CallRecord | None:
+        at_hand.append(log.at_hand(key.problem_id))
+        return get(log, key)
+
+    with opened(tmp_path, 3) as store:
+        await solved(World(), RepeatedSampling(n=2), store)
+    monkeypatch.setattr(StoredCallLog, "get", noting)
+    with opened(tmp_path, 3) as store:
+        await solved(World(verifiers=()), RepeatedSampling(n=5), store)
+    assert at_hand == [True] * 3 * 5
 
 
 async def test_problems_whose_samples_all_failed_are_tried_again(tmp_path: Path) -> None:

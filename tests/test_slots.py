@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -19,18 +20,19 @@ async def test_what_is_free_is_given_at_once() -> None:
 async def test_the_oldest_waiter_is_served_first() -> None:
     slots = Slots(1)
     await slots.acquire(0, 1)
-    order: list[int] = []
+    order: list[tuple[int, int]] = []
 
-    async def wait(rank: int) -> None:
+    async def wait(rank: int, arrival: int) -> None:
         await slots.acquire(rank, 1)
-        order.append(rank)
+        order.append((rank, arrival))
         slots.release()
 
-    tasks = [asyncio.create_task(wait(rank)) for rank in (5, 2, 9, 2)]
+    waits = [wait(rank, arrival) for arrival, rank in enumerate((5, 2, 9, 2))]
+    tasks = [asyncio.create_task(each) for each in waits]
     await asyncio.sleep(0)
     slots.release()
     await asyncio.wait(tasks)
-    assert order == [2, 2, 5, 9]
+    assert order == [(2, 1), (2, 3), (5, 0), (9, 2)]
     assert slots.free == 1
 
 
@@ -134,27 +136,47 @@ def test_a_limit_is_at_least_one() -> None:
         Slots(0)
 
 
-async def test_a_busy_server_halves_the_limit_which_recovers(
+async def test_a_busy_server_halves_the_limit_once_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ponder.session.slots.QUIET_SECONDS", 0.01)
-    slots = Slots(8)
-    assert await slots.acquire(0, 8) == 8
-    for _ in range(8):  # all that runs is refused at once
+    now = [100.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    slots = Slots(15)
+    assert await slots.acquire(0, 15) == 15
+    for _ in range(15):  # all that runs is refused at once
         slots.busy()
-    assert slots.limit == 4
-    slots._halved -= 1  # later, while more runs than is allowed now
+    assert slots.limit == 7
+    now[0] += 1
     slots.busy()
-    assert slots.limit == 4
+    assert slots.limit == 7, "more runs than is allowed now"
+    slots.release(8)
+    slots.busy()
+    assert slots.limit == 3
     slots.release(4)
     slots.busy()
-    assert slots.limit == 2
-    slots.release(4)
-    async with asyncio.timeout(5):
-        while slots.limit < 8:  # noqa: ASYNC110  there is nothing to be told of
-            await asyncio.sleep(0.005)
-    await asyncio.sleep(0.05)
-    assert slots.limit == 8
+    assert slots.limit == 3, "of the same moment"
+
+
+async def test_each_quiet_second_allows_one_more_up_to_what_there_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    waits: list[float] = []
+    limits: list[int] = []
+
+    def called_soon(seconds: float, recover: Callable[[], None]) -> asyncio.Handle:
+        waits.append(seconds)
+        return loop.call_soon(recover)
+
+    slots = Slots(7)
+    monkeypatch.setattr(loop, "call_later", called_soon)
+    slots.busy()
+    slots.busy()  # the quiet second begins anew
+    for _ in range(6):
+        limits.append(slots.limit)
+        await asyncio.sleep(0)
+    assert limits == [3, 4, 5, 6, 7, 7]
+    assert set(waits) == {1.0}
 
 
 async def test_no_problem_is_opened_while_a_verifier_is_behind() -> None:
