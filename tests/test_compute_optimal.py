@@ -121,6 +121,27 @@ def test_a_policy_comes_back_from_its_file(tmp_path: Path) -> None:
     assert load_policy(Path(written(tmp_path))) == POLICY
 
 
+def test_a_policy_is_fitted_on_what_its_difficulty_depends_on() -> None:
+    study = {
+        "engine": "vllm",
+        "model": "a/model",
+        "prompt": "math",
+        "verifier": "arithmetic",
+        "sampling": {"temperature": 0.5, "top_p": 0.9},
+        "n": 8,
+    }
+    assert fitted_on(study) == {
+        "engine": "vllm",
+        "model": "a/model",
+        "prompt": "math",
+        "verifier": "arithmetic",
+        "temperature": 0.5,
+    }
+    assert fitted_on({"engine": "embedded", "model": None, "sampling": None}) == {
+        "engine": "embedded"
+    }
+
+
 def test_a_policy_that_was_fitted_on_something_else_warns(tmp_path: Path) -> None:
     """Its edges are values of one verifier, on samples of one model, prompt and temperature."""
     study = Study(engine="embedded", verifier="arithmetic", sampling={"temperature": 0.5})
@@ -258,7 +279,7 @@ def test_what_difficulty_is_predicted_from() -> None:
     votes = [Ballot("a", 0.2), Ballot("a", None)]
     measures: tuple[Measure, Measure] = ("score", "agreement")
     assert [Policy(1, m, "last", (), {}).value(votes) for m in measures] == [0.2, 1.0]
-    with pytest.raises(ValueError, match="no values"):
+    with pytest.raises(ValueError, match=r"^no values to take quantiles of$"):
         edges_of([])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +45,12 @@ def test_steps_of_text_have_the_log_probabilities_of_the_tokens_that_begin_in_th
     )
     first, second, third = split(completion, "\n\n")
     assert (first.logprobs, second.logprobs, third.logprobs) == ((-1, -2), (-3,), (-4,))
-    assert split(Completion(0, "a\n\nb", "eos"), "\n\n")[0].logprobs is None
+
+
+@pytest.mark.parametrize("told", [{"logprobs": (-1.0, -2.0)}, {"offsets": (3, 4)}, {}])
+def test_log_probabilities_of_unknown_places_are_not_told(told: dict[str, Any]) -> None:
+    steps = split(Completion(0, "a\n\nb", "eos", **told), "\n\n")
+    assert [(step.text, step.logprobs) for step in steps] == [("a\n\n", None), ("b", None)]
 
 
 def test_text_of_no_token_is_no_step() -> None:

@@ -417,6 +417,24 @@ async def test_the_deadline_refuses_and_the_trace_says_so(wave: int) -> None:
     assert trace.spent.seconds == now[0] - 100
 
 
+async def test_a_late_refusal_uses_up_nothing_and_what_is_recorded_still_counts() -> None:
+    now = [0.0]
+    budget = Budget(generated_tokens=60, seconds=10)
+    options = SessionOptions(budget=budget, clock=lambda: now[0])
+    replies = [Reply("", error="busy"), Reply("The answer is 1.")]
+    world = World(script=lambda _p, _s: replies.pop(0), options=options)
+    async with session_of(world) as session:
+        assert len(await drain(session, 2, Sampling(max_tokens=60))) == 2
+    again = World(log=world.log, options=options)
+    async with session_of(again) as session:
+        now[0] += 10
+        samples = await drain(session, 2, Sampling(max_tokens=60))
+        trace = await end(session, samples)
+    assert [sample.path for sample in samples] == [(1,)]
+    assert trace.stopped == "deadline"
+    assert again.engine.calls == 0
+
+
 async def test_flops_follow_from_the_parameter_count() -> None:
     world = World(script=lambda _p, _s: "a b c")
     world.engine.capabilities = world.engine.capabilities._replace(parameters=10)
