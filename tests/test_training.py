@@ -256,6 +256,14 @@ def test_logits_that_point_the_wrong_way_keep_their_ranking() -> None:
     assert (np.diff(calibration.apply(logits)) > 0).all()
 
 
+def test_logits_that_point_the_wrong_way_mean_the_base_rate() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(4, 1, 2000)
+    right = (rng.random(2000) < sigmoid(3.8 - logits)).astype(np.float64)
+    predicted = platt(logits, right, np.ones(2000)).apply(logits)
+    assert abs(predicted.mean() - right.mean()) < 0.02
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=20

@@ -11,8 +11,8 @@ from ponder.training.rows import Vector, sigmoid
 _PRIOR = 1e-3
 """Pulls towards no change, so that perfectly separated labels have a finite scale."""
 _LEAST_SCALE = 1e-2
-"""A head whose logits point the wrong way on the validation problems keeps its ranking, flattened:
-the figures on the held-out problems say what it is worth."""
+"""A head whose logits point the wrong way on the validation problems keeps its ranking, flattened,
+about the base rate: the figures on the held-out problems say what it is worth."""
 
 
 class Calibration(NamedTuple):
@@ -33,15 +33,29 @@ def platt(logits: Vector, targets: Vector, weights: Vector) -> Calibration:
     Targets may be soft. `logits` come from data that the head was not fitted to.
     """
     shares = weights / weights.sum()
-    inputs = np.stack([logits, np.ones_like(logits)])
-    start = point = np.array([1.0, 0.0])
+    ones = np.ones((1, len(logits)))
+    both = np.concatenate([logits[None, :], ones])
+    scale, shift = _newton(both, np.zeros_like(logits), targets, shares, np.array([1.0, 0.0]))
+    if scale < _LEAST_SCALE:
+        (shift,) = _newton(ones, _LEAST_SCALE * logits, targets, shares, np.zeros(1))
+    return Calibration(max(float(scale), _LEAST_SCALE), float(shift))
+
+
+def _newton(
+    inputs: Vector, known: Vector, targets: Vector, shares: Vector, start: Vector
+) -> Vector:
+    """The factors [rows] of `inputs` [rows, items] of least cross-entropy, drawn towards `start`.
+
+    An item's logit is its `known` one and what its inputs add.
+    """
+    point = start
     for _ in range(50):
-        predicted = sigmoid(point @ inputs)
+        predicted = sigmoid(known + point @ inputs)
         gradient = inputs @ (shares * (predicted - targets)) + _PRIOR * (point - start)
         curvature = (inputs * (shares * predicted * (1 - predicted))) @ inputs.T
-        step = np.linalg.solve(curvature + _PRIOR * np.eye(2), gradient)
+        step = np.linalg.solve(curvature + _PRIOR * np.eye(len(point)), gradient)
         # Far from the minimum the curvature vanishes and a whole step would leap over it.
         point = point - step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
-    return Calibration(max(float(point[0]), _LEAST_SCALE), float(point[1]))
+    return point
