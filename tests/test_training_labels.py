@@ -54,6 +54,12 @@ def fails(prefix: Prefix, seed: int) -> str | Reply:
     return Reply(said, error="out of memory") if prefix.depth and seed % 2 else said
 
 
+def often_huge(prefix: Prefix, seed: int) -> str:
+    if prefix.depth and seed % 2:
+        return "The answer is 7^{7^{7^7}}."
+    return "The answer is 7." if prefix.depth else goes_on(prefix, seed)
+
+
 class Silent:
     def expect(self, solutions: int) -> None:
         pass
@@ -108,7 +114,7 @@ async def labelled(
 async def test_the_share_is_how_often_completions_end_right(run: GradedRun) -> None:
     done, known, engine = await labelled(run, k=200)
     distinct = {(one.problem.id, one.step) for one in steps_of(run)}
-    assert done == (len(distinct), 0, len(distinct), 0, None)
+    assert done == (len(distinct), 0, len(distinct), 0, None, 0)
     assert set(known) == distinct
     assert engine.calls == 200 * len(distinct)
     for (_, step), counted in known.items():
@@ -141,6 +147,23 @@ async def test_failed_completions_do_not_count(run: GradedRun) -> None:
     assert done.reason == "out of memory"
     assert all(0 < counted.completions < 40 for counted in known.values())
     assert done.failed == 0
+
+
+async def test_completions_that_cannot_be_graded_do_not_count(run: GradedRun) -> None:
+    done, known, _ = await labelled(run, often_huge)
+    assert all(0 < counted.right == counted.completions < 40 for counted in known.values())
+    assert done.ungraded == sum(40 - counted.completions for counted in known.values()) > 0
+    assert done.failed == 0
+    assert done.reason == "tower of exponents of more than 2"
+
+
+def test_labelling_says_how_many_completions_could_not_be_graded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = sampled(tmp_path, "often_huge", problems=1)
+    capsys.readouterr()
+    assert ponder("label", run, "-k", 8, "-o", tmp_path / "labels.jsonl") == 0
+    assert "completions could not be graded: tower of exponents" in capsys.readouterr().out
 
 
 async def test_a_step_of_which_all_failed_is_tried_again(run: GradedRun) -> None:

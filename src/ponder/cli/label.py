@@ -51,10 +51,13 @@ def label(
     _check_labelled(run, done)
     if as_json:
         counts = {"steps": done.steps, "kept": done.kept, "added": done.added}
-        print_json({**counts, "failed": done.failed, "solutions": written, "labels": str(file)})
+        failures = {"failed": done.failed, "ungraded": done.ungraded}
+        print_json({**counts, **failures, "solutions": written, "labels": str(file)})
     else:
-        failed = f", {done.failed} failed: {done.reason}" if done.failed else ""
-        line = f"{done.steps} steps, {done.kept} labelled before{failed}"
+        failed = f", {done.failed} failed" if done.failed else ""
+        failed += f", {done.ungraded} completions could not be graded" if done.ungraded else ""
+        why = f": {done.reason}" if failed else ""
+        line = f"{done.steps} steps, {done.kept} labelled before{failed}{why}"
         output().print(f"{line}; {written} solutions into {file}", markup=False, soft_wrap=True)
 
 

@@ -38,6 +38,13 @@ class Asked(NamedTuple):
     """Tokens that the solution had taken by then."""
 
 
+class _Failures(NamedTuple):
+    """Why completions failed."""
+
+    drawing: list[str]
+    grading: list[str]
+
+
 class Labelled(NamedTuple):
     """What a labelling did."""
 
@@ -50,6 +57,8 @@ class Labelled(NamedTuple):
     """Steps of which every completion failed; the next labelling tries them again."""
     reason: str | None
     """Why the first completion that failed did."""
+    ungraded: int = 0
+    """Completions that failed since their answer could not be graded."""
 
     @property
     def left(self) -> int:
@@ -111,12 +120,12 @@ class Labeller:
         asked = list(steps_of(run))
         left = [one for one in asked if (one.problem.id, one.step) not in self.log.known]
         self.watch.expect(len(left))
-        reasons: list[str] = []
+        failures = _Failures([], [])
         added = begun = 0
 
         async def label_one(one: Asked, rank: int) -> None:
             nonlocal added
-            counted = await self._counted(one, rank, reasons)
+            counted = await self._counted(one, rank, failures)
             if counted is not None:
                 self.log.add(one.problem.id, one.step, counted)
                 added += 1
@@ -129,21 +138,26 @@ class Labeller:
                     break
                 begun += 1
                 await self.slots.asked(rank, group.create_task(label_one(one, rank)))
-        reason = reasons[0] if reasons else None
-        return Labelled(len(asked), len(asked) - len(left), added, begun - added, reason)
+        reason = next(iter(failures.drawing + failures.grading), None)
+        kept, ungraded = len(asked) - len(left), len(failures.grading)
+        return Labelled(len(asked), kept, added, begun - added, reason, ungraded)
 
-    async def _counted(self, one: Asked, rank: int, reasons: list[str]) -> Counted | None:
-        """How many completions ended right; None if all failed."""
+    async def _counted(self, one: Asked, rank: int, failures: _Failures) -> Counted | None:
+        """How many completions ended right; None if all failed.
+
+        One whose answer cannot be graded has failed too: nothing is known of its end.
+        """
         completions = await self._draw(one, rank)
-        reasons += [done.error for done in completions if done.error is not None]
+        failures.drawing.extend(done.error for done in completions if done.error is not None)
         texts = [one.prefix.text + done.text for done in completions if done.error is None]
-        if not texts:
-            return None
         example = one.problem.example
         extracted = map(kind_for(self.answers, example.problem).extract, texts)
         given = [Given(example, raw) for raw in extracted if raw is not None]
         verdicts = await self.grading.grade(given)
-        return Counted(sum(verdict.equal for verdict in verdicts), len(texts))
+        ungraded = [verdict.failed for verdict in verdicts if verdict.failed is not None]
+        failures.grading.extend(ungraded)
+        known = len(texts) - len(ungraded)
+        return Counted(sum(verdict.equal for verdict in verdicts), known) if known else None
 
     async def _draw(self, one: Asked, rank: int) -> list[Completion]:
         """All completions of a step, as many at once as there are slots."""
