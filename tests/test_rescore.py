@@ -204,6 +204,17 @@ async def test_failures_are_kept_as_such_and_tried_again(tmp_path: Path) -> None
         assert trace.candidates[1].scores == {"v": (0.0, 0.0)}
 
 
+async def test_a_name_under_which_nothing_was_scored_is_free(tmp_path: Path) -> None:
+    with reopened(await pool_run(tmp_path)) as store:
+        store.open_scores("r", {"verifier": "never asked"})
+        mute = ScriptedVerifier(lambda problem, texts: ScoreFailure("no opinion"))
+        assert (await rescore(store, Scorer(mute), "r")).failed == 20
+        assert (await rescore(store, Scorer(KNOWING), "r", separator="\n")).added == 20
+        assert store.score_sets()["r"]["separator"] == "\n"
+        with pytest.raises(StoreError, match="has other scores called 'r'"):
+            await rescore(store, Scorer(RandomVerifier(seed=2)), "r")
+
+
 async def test_another_identity_under_the_same_name_is_refused(tmp_path: Path) -> None:
     folder = await pool_run(tmp_path)
     with reopened(folder) as store:

@@ -203,6 +203,8 @@ def test_knobs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         ValueHeadVerifier(tmp_path, cache_gb=0)
     with pytest.raises(UsageError, match=r"`threads` must be at least 1, got 0"):
         ValueHeadVerifier(tmp_path, threads=0)
+    with pytest.raises(UsageError, match=r"`dtype` must be one of .*, got 'fp8'"):
+        ValueHeadVerifier(tmp_path, dtype="fp8")  # type: ignore[arg-type]
 
 
 Made = Callable[..., ValueHeadVerifier]

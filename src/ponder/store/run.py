@@ -23,7 +23,14 @@ from ponder.store.lock import RunLock
 from ponder.store.log import path_text, storable
 from ponder.store.reading import Grader, RunReader
 from ponder.store.records import EXAMPLE, TRACE
-from ponder.store.score_sets import ScoreSet, check_same_settings, scores_write, settings_write
+from ponder.store.score_sets import (
+    ScoreSet,
+    check_same_settings,
+    is_in_vain,
+    removing_writes,
+    scores_write,
+    settings_write,
+)
 from ponder.store.study import Settings, check_same_study, plain
 from ponder.store.writer import Storable, Write, Writer
 from ponder.trace import Trace
@@ -134,11 +141,14 @@ class RunStore(RunReader):
     def open_scores(self, name: str, settings: Settings) -> None:
         """Start a set of scores for the candidates, or go on with it.
 
-        `settings` says what gives the scores, and how. Raises StoreError, naming both, if the set
-        was started with other ones.
+        `settings` says what gives the scores, and how. A set that holds failures alone is started
+        anew with them. Raises StoreError, naming both, if it holds scores of other settings.
         """
         kept = self.score_sets().get(name)
-        if kept is not None:
+        if kept is not None and is_in_vain(self.added_scores(name)):
+            for write in removing_writes(name):
+                self._writer.submit(write)
+        elif kept is not None:
             check_same_settings(name, kept, settings, self.folder)
         self._writer.submit(settings_write(name, settings))
 

@@ -85,6 +85,20 @@ def check_same_settings(name: str, kept: Settings, asked: Settings, folder: Path
         )
 
 
+def is_in_vain(scores: ScoreSet) -> bool:
+    """Nothing was scored: all are failures, or there are none."""
+    return all(isinstance(added.scores, ScoreFailure) for added in scores.values())
+
+
+def removing_writes(name: str) -> tuple[Write, Write]:
+    """Remove a set and what it holds."""
+    rows = [(storable(name),)]
+    return (
+        Write("DELETE FROM scores WHERE name = ?", rows),
+        Write("DELETE FROM score_sets WHERE name = ?", rows),
+    )
+
+
 def settings_write(name: str, settings: Settings) -> Write:
     """Starts a set, unless it is there."""
     sql = "INSERT OR IGNORE INTO score_sets VALUES (?, ?)"

@@ -13,7 +13,7 @@ from ponder.backends.models import silent
 from ponder.errors import MissingExtraError, UsageError
 from ponder.verifiers.head_config import BaseOf, Precision, Prompt
 from ponder.verifiers.openvino_base import OpenVinoBase
-from ponder.verifiers.reward_opening import DTYPES, DType
+from ponder.verifiers.reward_opening import DType, check_dtype
 from ponder.verifiers.state_reader import StateReader
 from ponder.verifiers.transformers_base import TransformersBase
 
@@ -72,8 +72,7 @@ def find_base(
     a head's features were computed in, to compute alike. Raises UsageError for no model and for
     what its path does not take, MissingExtraError without the path's libraries.
     """
-    if dtype not in (None, *DTYPES):
-        raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    check_dtype(dtype)
     if named is not None and is_checkpoint(named):
         _refuse("an OpenVINO base model", named, threads=threads)
         return TransformersBase.find(str(named), device, dtype, trained, memory_share)

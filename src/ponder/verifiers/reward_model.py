@@ -22,7 +22,13 @@ from ponder.verifiers.reading import filled
 from ponder.verifiers.reward_families import family_of
 from ponder.verifiers.reward_family import Family, Read
 from ponder.verifiers.reward_formats import Reading, RewardFormat
-from ponder.verifiers.reward_opening import DTYPES, DType, RewardParts, check_share, open_parts
+from ponder.verifiers.reward_opening import (
+    DType,
+    RewardParts,
+    check_dtype,
+    check_share,
+    open_parts,
+)
 from ponder.verifiers.reward_scores import START, score_at
 from ponder.verifiers.reward_sequences import Ids
 
@@ -65,8 +71,7 @@ class RewardModel:
         if self.tokens_a_pass < 1:
             raise UsageError(f"`tokens_a_pass` must be at least 1, got {self.tokens_a_pass}")
         check_share(self.memory_share)
-        if self.dtype not in (None, *DTYPES):
-            raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        check_dtype(self.dtype)
         for package in ("torch", "transformers"):
             if find_spec(package) is None:
                 raise MissingExtraError(f"{package}, which runs reward models,", "verifiers")

@@ -49,6 +49,12 @@ def check_share(share: float | None) -> None:
         raise UsageError(f"`memory_share` must be over 0 and at most 1, got {share}")
 
 
+def check_dtype(dtype: str | None) -> None:
+    """Raise UsageError for what nothing is computed in."""
+    if dtype not in (None, *DTYPES):
+        raise UsageError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
+
+
 def open_parts(settings: Settings, family: Family) -> RewardParts:
     """Load tokenizer and weights; takes seconds to minutes. Raises VerifierError."""
     tokenizer = open_tokenizer(settings.model)

@@ -20,7 +20,7 @@ from ponder.verifiers.head_base import HeadBase, find_base, is_checkpoint, is_mi
 from ponder.verifiers.head_config import HeadConfig
 from ponder.verifiers.head_file import ValueHead, read_config, step_features
 from ponder.verifiers.opening import OpenedOnce
-from ponder.verifiers.reward_opening import DType, check_share
+from ponder.verifiers.reward_opening import DType, check_dtype, check_share
 from ponder.verifiers.state_reader import SolutionStates, StateReader
 
 SHIPPED = {"smollm2": "smollm2-135m"}
@@ -61,6 +61,7 @@ class ValueHeadVerifier:
         if not self.cache_gb > 0:
             raise UsageError(f"`cache_gb` must be over 0, got {self.cache_gb}")
         check_share(self.memory_share)
+        check_dtype(self.dtype)
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"`threads` must be at least 1, got {self.threads}")
         head = ValueHead.load(_head_folder(self.head))
