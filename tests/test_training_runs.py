@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from ponder.training.base_model import BaseModel
 from ponder.training.graded_runs import GradedRun, distinct, read_graded
 from ponder.training.heads import value_head
 from ponder.training.held_out import Predict, Predicted
-from ponder.training.learning_rows import ReadProblem, rows_of
+from ponder.training.learning_rows import ReadProblem, drawn_rate, rows_of
 from ponder.training.metrics import Judged, area_of
 from ponder.training.rows import Vector
 from ponder.training.settings import HeadSettings, TrainingReport
@@ -466,6 +467,31 @@ def test_every_solution_counts_alike(sampled: Path) -> None:
     for way, right in zip(problem.steps.ways, problem.right, strict=True):
         only = rows_of(read, [problem.steps.ways.index(way)], None)
         assert set(only.targets) == {float(right)}
+
+
+def twins(prefix: Prefix, seed: int) -> str:
+    """One right text whatever is drawn, and wrong ones of their own, as many of each."""
+    if drawn("twins", prefix.key, seed).random() < 0.5:
+        return "The answer is 7."
+    return f"No {seed}.\n\nThe answer is 3."
+
+
+def test_the_base_rate_is_of_candidates_as_they_were_drawn(sampled: Path, tmp_path: Path) -> None:
+    words = ["run", "--engine", "scripted", "--model", "tests.test_training_runs:twins"]
+    words += ["--dataset", str(sampled / "data.jsonl"), "--n", "20"]
+    assert ponder(*words, "-o", tmp_path / "run") == 0
+    run = read_graded(tmp_path / "run")
+    report = asyncio.run(train(run, tmp_path / "head", WordStates))
+    assert report["base_rate"] == pytest.approx(0.5, abs=0.05)
+    assert report["held_out"]["solutions"]["brier_of_base_rate"] == pytest.approx(0.25, abs=0.005)
+    assert report["validation"]["loss_of_base_rate"] == pytest.approx(math.log(2), abs=0.01)
+    features = [np.zeros((len(p.steps.paths), 1), dtype=np.float32) for p in run.problems]
+    read = [
+        ReadProblem(p, n, own, distinct([p])[0])
+        for n, (p, own) in enumerate(zip(run.problems, features, strict=True))
+    ]
+    right = [fact for problem in run.problems for fact in problem.right]
+    assert drawn_rate(read, None) == pytest.approx(sum(right) / len(right))
 
 
 def test_ends_give_their_share_of_the_weight_to_last_steps(sampled: Path) -> None:

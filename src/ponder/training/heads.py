@@ -41,13 +41,19 @@ class FittedHead(NamedTuple):
 
 
 def fit_head(
-    train: Rows, validation: Rows, settings: HeadSettings, problem_ids: Sequence[str]
+    train: Rows,
+    validation: Rows,
+    settings: HeadSettings,
+    problem_ids: Sequence[str],
+    *,
+    base_rate: float,
 ) -> FittedHead:
     """A linear head, or one with a hidden layer of so many units.
 
     The linear head's penalty is chosen by cross-validation over the training problems; the other
     stops early by the validation problems. Both are calibrated on the validation problems.
-    `problem_ids` tells the id behind each problem's number.
+    `problem_ids` tells the id behind each problem's number, `base_rate` is what the head's loss is
+    set beside.
     """
     standard = train.standard()
     inside, outside = train.standardised(standard), validation.standardised(standard)
@@ -66,7 +72,7 @@ def fit_head(
         search = {"penalty": chosen.penalty, "cross_validated_losses": losses}
     calibration = platt(logits, validation.targets, validation.weights)
     calibrated = calibration.scale * logits + calibration.shift
-    told = _validation(calibrated, validation, train.base_rate)
+    told = _validation(calibrated, validation, base_rate)
     return FittedHead(Numbers(standard, dense, calibration), search, told)
 
 

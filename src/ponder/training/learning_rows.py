@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,21 @@ def rows_of(
         np.full(int(usable.sum()), problem.number),
         ended[usable],
     )
+
+
+def drawn_rate(
+    problems: Iterable[ReadProblem], labels: StepLabels | None, ends: float = 0.0
+) -> float:
+    """The weighted mean of the targets over all candidates that count, as they were drawn.
+
+    The problems must have a row; arguments as of `rows_of`.
+    """
+    right = whole = 0.0
+    for problem in problems:
+        rows = rows_of(problem, problem.problem.counted, labels, ends)
+        right += float(rows.targets @ rows.weights)
+        whole += float(rows.weights.sum())
+    return right / whole
 
 
 def joined(parts: Sequence[Rows]) -> Rows | None:

@@ -61,7 +61,7 @@ class StepsTold(TypedDict):
     loss: float
     """Cross-entropy of steps, in nats; the calibration's two numbers were fitted to it."""
     loss_of_base_rate: float
-    """Of a score that is always the training steps' base rate."""
+    """Of a score that is always the training problems' base rate."""
     auc: float | None
     """Of steps."""
 
@@ -102,7 +102,7 @@ class TrainingReport(TypedDict):
     steps: int
     """Rows that the head was fitted to; of several heads, their mean."""
     base_rate: float
-    """Of the training rows."""
+    """Of the training problems' candidates as they were drawn."""
     search: Sequence[Mapping[str, object]]
     """For each head, how the penalty or the epoch was chosen."""
     calibration: Sequence[Mapping[str, float]]

@@ -26,7 +26,7 @@ from ponder.training.heads import (
     with_figures,
 )
 from ponder.training.held_out import Predicted, judge, predicted, solution_areas, voting
-from ponder.training.learning_rows import ReadProblem, joined, rows_of
+from ponder.training.learning_rows import ReadProblem, drawn_rate, joined, rows_of
 from ponder.training.rows import Rows
 from ponder.training.settings import HeadSettings, TrainingReport
 from ponder.training.split import PARTS, Part, splits
@@ -49,7 +49,7 @@ class Fitted(NamedTuple):
     steps: int
     """Rows that it was fitted to."""
     base_rate: float
-    """Of those rows."""
+    """See `Learnable`."""
 
 
 class Learnable(NamedTuple):
@@ -57,6 +57,8 @@ class Learnable(NamedTuple):
 
     train: Rows
     validation: Rows
+    base_rate: float
+    """Of the training problems' candidates as they were drawn, as those are that judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Training:
     def _fitted(self, parts: Parts, names: Sequence[str]) -> Fitted:
         """One head, and what it says of the problems that it was not taught."""
         rows = self._rows(parts)
-        head = fit_head(rows.train, rows.validation, self.settings, names)
+        head = fit_head(rows.train, rows.validation, self.settings, names, base_rate=rows.base_rate)
         served = value_head(self.base, self.settings, head.numbers, self._figures(parts))
         return Fitted(
             parts,
@@ -186,7 +188,7 @@ class Training:
             predicted(parts["validation"], served.predict),
             [] if self.judges else predicted(parts["held_out"], served.predict),
             len(rows.train),
-            rows.train.base_rate,
+            rows.base_rate,
         )
 
     def _figures(self, parts: Parts) -> TrainingFigures:
@@ -259,7 +261,7 @@ class Training:
                 f"all samples of the training problems ended {ended}: there is nothing to tell "
                 "apart; take other problems, or another temperature"
             )
-        return Learnable(train, validation)
+        return Learnable(train, validation, drawn_rate(parts["train"], labels, ends))
 
 
 def _problems(part: Sequence[ReadProblem]) -> int:
