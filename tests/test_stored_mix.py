@@ -77,6 +77,22 @@ async def test_a_candidate_without_a_part_has_no_mixed_score(tmp_path: Path) -> 
         assert trace.candidates[1].scores["m"] == (0.0, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step", "expected"),
+    [(0, 10, 5, 0.25), (-1, 1, -1, 0), (0, 1, 0.5, 0.25), (-1, 1, 0, 0.25)],
+)
+async def test_a_product_is_of_step_scores_on_0_to_1(
+    tmp_path: Path, low: float, high: float, step: float, expected: float
+) -> None:
+    rates = ScriptedVerifier(lambda _, texts: [step] * len(texts), low=low, high=high, name="r")
+    with reopened(await pool_run(tmp_path)) as store:
+        await rescore(store, Scorer(rates), "r")
+        assert mix_stored(store, [Part("r", 1, "product")], "m").failed == 0
+        (trace, *_) = store.scored_traces()
+        assert trace.candidates[0].scores["m"] == pytest.approx((expected,))
+    assert [len(c.scores["r"] or ()) for c in trace.candidates] == [2] * 4
+
+
 async def test_imported_scores_count_on_0_to_1(tmp_path: Path) -> None:
     candidate = {"text": "Sum.\n\nAnswer is 4", "scores": {"prm": 0.25}, "correct": True}
     rows = [{**POOL[0], "candidates": [candidate]}]

@@ -67,9 +67,17 @@ class StoredScores:
         if isinstance(found, ScoreFailure):
             return found
         how = self.part.aggregation
-        scores = found.scores if how is None else (aggregate(found.scores, how),)
+        scores = found.scores if how is None else (self._whole(found.scores, how),)
         told = separator == self.separator or not found.tokens
         return StepScores(scores, found.tokens if told else None)
+
+    def _whole(self, scores: Sequence[float], how: Aggregation) -> float:
+        """One score within the range: steps are on 0 to 1 while they become one, as in a mix.
+
+        A product of other scores leaves the range, and two low ones can make a high one.
+        """
+        low, span = self.info.low, self.info.high - self.info.low
+        return low + span * aggregate([(score - low) / span for score in scores], how)
 
     def _kept(self, trace: Trace, candidate: Candidate) -> StepScores | ScoreFailure:
         if self.added is None:
