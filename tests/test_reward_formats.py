@@ -142,6 +142,16 @@ def test_an_outcome_model_reads_the_end_of_the_conversation() -> None:
     assert "".join(ids).endswith("ĊĊA.ĊĊB.<|eot_id|>")
 
 
+def test_a_template_that_begins_answers_in_another_way_suits_outcome_models_alone() -> None:
+    thinking = llama()
+    assert isinstance(thinking.chat_template, str)
+    thinking.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    outcome = RewardFormat(load_family("outcome"), thinking)
+    assert outcome.read("Q", ["A."]).sequences == opened("outcome").read("Q", ["A."]).sequences
+    with pytest.raises(VerifierError, match="writes an answer in another way than it begins one"):
+        RewardFormat(load_family("rlhflow"), thinking)
+
+
 def test_a_label_has_the_blank_before_it() -> None:
     """Whose own text has none where a tokenizer takes the blank off a text's beginning."""
     for tokenizer, pieces in ((mistral(), ("▁+", "▁-")), (llama(), ("+", "-"))):

@@ -87,10 +87,16 @@ class RewardLayout:
         return str(text)
 
     def _check_template(self) -> None:
-        """Where the assistant begins must be where its words are once it has answered."""
+        """Where the assistant begins must be where its words are once it has answered.
+
+        A family that scores solutions reads none that has only begun.
+        """
         turns, said = self._turns("1"), self.input.marker or "1"
+        answered = self._rendered([*turns, ("assistant", said)])
+        if self._family.scores == "solution":
+            return
         begun = self._rendered(turns, answered=False)
-        if not self._rendered([*turns, ("assistant", said)]).startswith(begun + said):
+        if not answered.startswith(begun + said):
             raise VerifierError(
                 f"{self._who} has a chat template that writes an answer in another way than it "
                 f"begins one, which the family {self._family.name} cannot read"
