@@ -8,6 +8,7 @@ import math
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,10 +22,11 @@ from ponder.cli import main
 from ponder.cli.train_verifier import own_model
 from ponder.engines.scripted import tokens_of
 from ponder.errors import UsageError
+from ponder.evals.bootstrap import Estimated
 from ponder.report.training import training_lines
 from ponder.training import held_out
 from ponder.training.base_model import BaseModel
-from ponder.training.graded_runs import GradedRun, distinct, read_graded
+from ponder.training.graded_runs import GradedProblem, GradedRun, distinct, read_graded
 from ponder.training.heads import value_head
 from ponder.training.held_out import Predict, Predicted
 from ponder.training.learning_rows import ReadProblem, drawn_rate, rows_of
@@ -164,6 +166,12 @@ async def train(
     return report
 
 
+@pytest.fixture(scope="module")
+def trained(sampled: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
+    run = read_graded(sampled / "plays")
+    return asyncio.run(train(run, tmp_path_factory.mktemp("head"), WordStates))
+
+
 async def test_a_head_learns_what_tells_right_from_wrong(sampled: Path, tmp_path: Path) -> None:
     run = read_graded(sampled / "plays")
     report = await train(run, tmp_path, WordStates)
@@ -187,7 +195,54 @@ async def test_a_head_learns_what_tells_right_from_wrong(sampled: Path, tmp_path
     assert head.config.training.better_within_problems
     held_out["better_within_problems"] = False
     assert any("it cannot choose" in line for line in training_lines(report))
+    held_out["solutions"]["auc_within"] = Estimated(value=0.9, ci_low=None, ci_high=None)
+    assert any("too few held-out problems ended both" in line for line in training_lines(report))
     assert head.config.labels == "outcome"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "why"),
+    [
+        (0.45, 0.7, "the interval of its AUC holds 0.5."),
+        (0.2, 0.4, "the interval of its AUC lies below 0.5."),
+        (None, None, "the held-out problems are too few, or too alike, to say otherwise."),
+    ],
+)
+async def test_why_a_head_is_no_better_than_chance_is_told(
+    trained: TrainingReport, low: float | None, high: float | None, why: str
+) -> None:
+    report = deepcopy(trained)
+    report["held_out"]["better_than_chance"] = False
+    report["held_out"]["solutions"]["auc"] = Estimated(value=0.3, ci_low=low, ci_high=high)
+    assert f"This head counts as no better than chance: {why}" in list(training_lines(report))
+
+
+def test_fewer_than_five_problems_that_ended_both_ways_count_as_no_better(
+    sampled: Path,
+) -> None:
+    run = read_graded(sampled / "plays")
+    mixed = [p for p in run.problems if 0 < sum(p.right) < len(p.right)]
+    alike = [replace(p, right=(True,) * len(p.right)) for p in run.problems if p not in mixed[:4]]
+
+    def judged(problems: Sequence[GradedProblem]) -> bool | None:
+        told = [
+            Predicted(ReadProblem(p, number, np.empty((0, 1), np.float32), ()), by_outcome(p))
+            for number, p in enumerate(problems)
+        ]
+        found = held_out.judge(told, [], labels=None, base_rate=0.5, seed=0)
+        return found["better_within_problems"]
+
+    assert judged([*mixed[:4], *alike]) is False
+    assert judged(mixed) is True
+    assert judged(alike) is None
+
+
+def by_outcome(problem: GradedProblem) -> Vector:
+    """Of each step: higher where more of the solutions through it ended right."""
+    scores = np.full(len(problem.steps.paths), 0.1)
+    for way, right in zip(problem.steps.ways, problem.right, strict=True):
+        scores[list(way)] = np.maximum(scores[list(way)], 0.9 * right)
+    return scores
 
 
 async def test_noise_is_saved_and_marked(sampled: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ponder.evals.bootstrap import Estimated
-from ponder.training.held_out import Selection
+from ponder.training.held_out import HeldOut, Selection
 from ponder.training.metrics import Bin
 from ponder.training.settings import TrainingReport
 
@@ -36,7 +36,8 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
             f"{report['steps']} steps; held out{source}: {judged}"
         )
     yield f"AUC of solutions    {_area(held_out['solutions']['auc'])}"
-    yield f"  within a problem  {_area(held_out['solutions']['auc_within'])}"
+    within = _area(held_out["solutions"]["auc_within"], "no held-out problem ended both ways")
+    yield f"  within a problem  {within}"
     yield f"AUC of steps        {_area(held_out['steps']['auc'])}"
     for name in ("solutions", "steps"):
         figures = held_out["solutions"] if name == "solutions" else held_out["steps"]
@@ -47,19 +48,34 @@ def training_lines(report: TrainingReport) -> Iterator[str]:
     yield from _reliability(held_out["solutions"]["reliability"])
     for run, selection in held_out["selection"].items():
         yield from _selection(run, selection)
-    if not held_out["better_than_chance"]:
-        yield "This head is no better than chance: the interval of its AUC holds 0.5."
-    elif held_out["better_within_problems"] is False:
-        yield (
-            "Among the samples of a problem this head is no better than chance, though it tells "
-            "hard problems from easy ones: it cannot choose."
-        )
+    yield from _chance(held_out)
     yield f"saved in {report['head']}"
 
 
-def _area(area: Estimated) -> str:
+def _chance(held_out: HeldOut) -> Iterator[str]:
+    """That the head is no better than chance, and how that is known; nothing if it is better."""
+    area, within = held_out["solutions"]["auc"], held_out["solutions"]["auc_within"]
+    if not held_out["better_than_chance"]:
+        if area["ci_high"] is None:
+            known = "the held-out problems are too few, or too alike, to say otherwise"
+        elif area["ci_high"] < 0.5:
+            known = "the interval of its AUC lies below 0.5"
+        else:
+            known = "the interval of its AUC holds 0.5"
+        yield f"This head counts as no better than chance: {known}."
+    elif held_out["better_within_problems"] is False:
+        known = "it cannot choose"
+        if within["ci_high"] is None:
+            known = "too few held-out problems ended both ways to say that it can choose"
+        yield (
+            "Among the samples of a problem this head counts as no better than chance, though it "
+            f"tells hard problems from easy ones: {known}."
+        )
+
+
+def _area(area: Estimated, nothing: str = "all held-out samples ended alike") -> str:
     if area["value"] is None:
-        return "- (all held-out samples ended alike)"
+        return f"- ({nothing})"
     if area["ci_low"] is None:
         return f"{area['value']:.3f} (too few problems for an interval)"
     return f"{area['value']:.3f} ({area['ci_low']:.3f} to {area['ci_high']:.3f})"

@@ -93,7 +93,8 @@ class HeldOut(TypedDict):
     steps: Figures
     solutions: SolutionFigures
     better_than_chance: bool
-    """The interval of the solutions' AUC lies above 0.5."""
+    """The interval of the solutions' AUC lies above 0.5; not where there are too few problems for
+    one."""
     better_within_problems: bool | None
     """The interval of the same within problems does: a head that only tells hard problems from
     easy ones cannot choose. None where no problem ended both ways."""
@@ -138,8 +139,8 @@ def judge(
             **_figures(solutions, base_rate, area),
             "auc_within": within,
         },
-        "better_than_chance": area["ci_low"] is not None and area["ci_low"] > 0.5,
-        "better_within_problems": None if within["ci_low"] is None else within["ci_low"] > 0.5,
+        "better_than_chance": _above_chance(area),
+        "better_within_problems": None if within["value"] is None else _above_chance(within),
         "selection": {
             str(run.folder): _selection(run, own, seed) for run, own in _by_run(told, runs)
         },
@@ -231,6 +232,11 @@ def _figures(judged: Judged, base_rate: float, area: Estimated) -> Figures:
         "brier_of_base_rate": judged.brier_of(base_rate),
         "reliability": reliability(judged),
     }
+
+
+def _above_chance(area: Estimated) -> bool:
+    """Its interval lies above 0.5; not without an interval."""
+    return area["ci_low"] is not None and area["ci_low"] > 0.5
 
 
 def _of(run: GradedRun, problem: ReadProblem) -> bool:
