@@ -473,9 +473,44 @@ def test_what_cannot_be_judged_on_is_one_line(tmp_path: Path, row: object, says:
 
 
 def test_a_file_given_twice_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "rows.json", [row.model_dump() for row in bench("gsm8k", 3)])
+    rows = [row.model_dump() for row in bench("gsm8k", 3)]
+    path, copy = (written(tmp_path / name, rows) for name in ("rows.json", "copy.json"))
     with pytest.raises(UsageError, match="'gsm8k-0' stands in two rows"):
-        read_targets([path, path])
+        read_targets([path, copy])
+    steps = written(tmp_path / "steps.jsonl", [row.model_dump() for row in rated([1, -1])])
+    for own in (path, steps, tmp_path):
+        with pytest.raises(UsageError, match=f"{own.name} is named twice: name it once"):
+            read_targets([own, own.parent / ".." / own.parent.name / own.name])
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "says"),
+    [
+        ("pool.jsonl", ["--threshold", 0.5], "`--threshold` 0.5 is for ProcessBench and rated"),
+        ("steps.jsonl", ["--separator", "\n"], "`--separator` '\\n' is for candidates"),
+        ("steps.jsonl", ["--aggregation", "min"], "`--aggregation` 'min' is for candidates"),
+    ],
+)
+def test_an_option_that_no_target_takes_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    target: str,
+    words: list[object],
+    says: str,
+) -> None:
+    written(tmp_path / "pool.jsonl", pool("good", 2, 2))
+    written(tmp_path / "steps.jsonl", [row.model_dump() for row in rated([1, -1])])
+    assert ponder("eval-verifier", tmp_path / target, "--verifier", "random", *words) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("low", "high"), [(-math.inf, math.inf), (0, math.inf)])
+async def test_a_range_without_a_middle_needs_a_threshold(low: float, high: float) -> None:
+    endless = ScriptedVerifier(lambda _, texts: [2.0] * len(texts), low=low, high=high, name="e")
+    targets = Targets(steps=tuple(rated([1, -1])))
+    with pytest.raises(UsageError, match=r"e scores from .* to inf, .* give `--threshold`"):
+        await judged(endless, targets)
+    assert (await judged(endless, targets, 1.0))["threshold"] is not None
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

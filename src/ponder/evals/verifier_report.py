@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -50,9 +51,11 @@ async def judge(
 
     The threshold is the given one, else that of the greatest F1 on ProcessBench's gsm8k, else,
     for rated steps alone, the middle of the range. Raises UsageError, before anything is scored,
-    for ProcessBench with neither, and for candidates without the questions that the verifier
-    reads; VerifierError for a target of which nothing could be scored.
+    for ProcessBench with neither, for an option that no target takes, and for candidates without
+    the questions that the verifier reads; VerifierError for a target of which nothing could be
+    scored.
     """
+    _check_applicable(targets, threshold, options)
     check_threshold(scorer.verifier.info, targets, threshold)
     async with opened_pools(targets.pools, scorer.verifier, options) as pools:
         return await _judged(scorer, targets, pools, threshold, options.aggregation)
@@ -110,6 +113,31 @@ def check_threshold(info: VerifierInfo, targets: Targets, threshold: float | Non
         raise UsageError(
             f"ProcessBench's threshold is chosen on its subset {TUNED_ON}: give its file too, or "
             "`--threshold`"
+        )
+    if threshold is None and not targets.solutions and targets.steps and not _has_middle(info):
+        raise UsageError(
+            f"{info.name} scores from {info.low} to {info.high}, a range without a middle to part "
+            "right from wrong steps: give `--threshold`"
+        )
+
+
+def _has_middle(info: VerifierInfo) -> bool:
+    return isfinite(info.low) and isfinite(info.high)
+
+
+def _check_applicable(targets: Targets, threshold: float | None, options: PoolOptions) -> None:
+    """Raise UsageError for an option that none of the targets takes."""
+    if threshold is not None and not (targets.solutions or targets.steps):
+        raise UsageError(
+            f"`--threshold` {threshold:g} is for ProcessBench and rated steps, and there are "
+            "candidates alone: leave it out"
+        )
+    given = {"--aggregation": options.aggregation, "--separator": options.separator}
+    unused = [] if targets.pools else [name for name, value in given.items() if value is not None]
+    if unused:
+        raise UsageError(
+            f"`{unused[0]}` {given[unused[0]]!r} is for candidates, and there are none: "
+            "leave it out, or name a run or a pool"
         )
 
 

@@ -38,6 +38,10 @@ def read_targets(paths: Sequence[Path], limit: int | None = None) -> Targets:
     ones of ProcessBench are all erroneous. Raises UsageError for a file that is neither of them nor
     a candidate pool, or that is named twice.
     """
+    places = [path.resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{path} is named twice: name it once")
     bench: list[BenchSolution] = []
     rated: list[RatedStep] = []
     pools: list[Path] = []
