@@ -134,6 +134,23 @@ def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
         TorchTrees.open(tmp_path, Classes(), dtype="int8")
 
 
+def test_damaged_weights_are_told_in_one_line(tmp_path: Path) -> None:
+    built(config_of("Qwen2"), "TokenClassification").save_pretrained(tmp_path)
+    weights, index = tmp_path / "model.safetensors", tmp_path / "model.safetensors.index.json"
+    weights.write_bytes(weights.read_bytes()[:-99])
+    with pytest.raises(VerifierError, match=r"cannot be loaded: [^\n]+$"):
+        TorchTrees.open(tmp_path, Classes())
+    with pytest.raises(VerifierError, match=r"model.safetensors cannot be read: [^\n]+$"):
+        read_tensors(tmp_path, ["score.weight"])
+    weights.unlink()
+    with pytest.raises(VerifierError, match=r"model.safetensors cannot be read: No such file"):
+        read_tensors(tmp_path, ["score.weight"])
+    for damaged in ("{", "{}", "[]"):
+        index.write_text(damaged)
+        with pytest.raises(VerifierError, match=r"index.json cannot be read: [^\n]+$"):
+            read_tensors(tmp_path, ["score.weight"])
+
+
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "chunked_attention": ("Llama4Text", {"head_dim": 16, "num_local_experts": 2}),
     "s_aux": ("GptOss", {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2}),

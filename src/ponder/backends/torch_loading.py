@@ -29,6 +29,7 @@ def load(
     try:
         import torch
         import transformers
+        from safetensors import SafetensorError
         from transformers.utils.hub import cached_file
     except ModuleNotFoundError as error:
         raise MissingExtraError("torch or transformers", "verifiers") from error
@@ -48,7 +49,7 @@ def load(
         if device != "auto":
             loaded = loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         folder = Path(str(cached_file(model, "config.json"))).parent
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise VerifierError(f"{model} cannot be loaded: {line}") from error
     if told["missing_keys"]:

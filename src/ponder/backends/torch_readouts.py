@@ -172,19 +172,36 @@ _PARTS = ("weight", "bias")
 
 
 def read_tensors(folder: Path, names: Sequence[str]) -> dict[str, Tensor]:
-    """Those of the named tensors that a checkpoint's safetensors files hold."""
+    """Those of the named tensors that a checkpoint's safetensors files hold.
+
+    Raises VerifierError for a file that cannot be read.
+    """
     try:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError as error:
         raise MissingExtraError("safetensors", "verifiers") from error
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        places = json.loads(index.read_text())["weight_map"]
-    else:
-        places = dict.fromkeys(names, "model.safetensors")
     found: dict[str, Tensor] = {}
-    for file in sorted({places[name] for name in names if name in places}):
-        with safe_open(folder / file, framework="pt") as tensors:
-            held = set(tensors.keys())
-            found.update({name: tensors.get_tensor(name) for name in names if name in held})
+    for file in _files(folder, names):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                held = set(tensors.keys())
+                found.update({name: tensors.get_tensor(name) for name in names if name in held})
+        except (OSError, SafetensorError) as error:
+            raise VerifierError(f"{file} cannot be read: {_line(error)}") from error
     return found
+
+
+def _files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Where a checkpoint keeps the named tensors; raises VerifierError for a damaged index."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return [folder / "model.safetensors"]
+    try:
+        places = json.loads(index.read_text())["weight_map"]
+        return sorted({folder / places[name] for name in names if name in places})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerifierError(f"{index} cannot be read: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
