@@ -294,6 +294,7 @@ def test_families_are_found_by_name_then_by_config(tmp_path: Path) -> None:
         "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B": "skywork",
         "Qwen/Qwen2.5-Math-PRM-72B": "qwen2.5-math-prm",
         "plaguss/Qwen2.5-Math-7B-Instruct-PRM-0.2": "trl-joined",
+        "Qwen2.5-Math-7B-Instruct-PRM-0.2": "trl-joined",
     }
     assert {model: family_of(model).name for model in names} == names
     configs = {
