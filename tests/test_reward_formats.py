@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from ponder.errors import UsageError, VerifierError
+from ponder.search.steps import split
+from ponder.types import Completion, Prefix, Problem
 from ponder.verifiers.reward_families import family_names, family_of, load_family
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_formats import Reading, RewardFormat, text_of
@@ -134,6 +136,18 @@ def test_skywork_and_trl_keep_a_separator_that_joined_text_merges() -> None:
     assert tokens("skywork", "Q", "A.\n\n") == ["<|endoftext|>", "Q", "Ċ", "A", ".", "Ċ"]
     assert tokens("trl", "Q", "A.\n\n") == ["Q", "A", ".", "Ċ"]
     assert tokens("trl-joined", "Q", "A.\n\n") == ["Q", "ĊĊ", "A", ".ĊĊ"]
+
+
+def test_steps_are_read_without_their_separator_and_solutions_as_they_are() -> None:
+    prefix = Prefix.root(Problem.ask("Q"))
+    for step in split(Completion(0, "A. ###\nB. ###\n", "eos"), " ###\n"):
+        prefix = prefix.grow(step)
+    for family, steps in (
+        ("math-shepherd", ["A.", "B."]),
+        ("trl", ["A.", "B."]),
+        ("outcome", ["A. ###\n", "B. ###\n"]),
+    ):
+        assert opened(family).read_prefix(prefix) == opened(family).read("Q", steps)
 
 
 def test_an_outcome_model_reads_the_end_of_the_conversation() -> None:

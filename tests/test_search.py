@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ponder.engines.scripted import tokens_of
 from ponder.search.ranking import allot, best, expandable
-from ponder.search.steps import first_end, split, without_separator
-from ponder.types import Completion
+from ponder.search.steps import first_end, split
+from ponder.types import Completion, Step
 
 
 def test_best_ranks_by_score_and_then_by_index() -> None:
@@ -135,11 +135,20 @@ def test_steps_join_to_the_text(text: str) -> None:
     )
 
 
-def test_a_step_is_read_without_its_separator() -> None:
-    assert without_separator("  a b\n\n", "\n\n") == "  a b"
-    assert without_separator("a b \n\n", "\n\n") == "a b"
-    assert without_separator("a b;", ";") == "a b"
-    assert without_separator("a b \n", None) == "a b"
+@pytest.mark.parametrize("tokens", [None, ["  a b", ";", " c; ", "d", " ;", "\n"]])
+def test_a_step_is_read_without_its_separator(tokens: list[str] | None) -> None:
+    assert [step.content for step in split(completion("  a b; c; d ;\n", tokens), ";")] == (
+        ["  a b", " c", " d"] if tokens is None else ["  a b", " c", "d"]
+    )
+    assert [step.content for step in split(completion("a\n\nb \n"), "\n\n")] == ["a", "b"]
+    assert [step.content for step in split(completion("a;b"), ";")] == ["a", "b"]
+    assert [step.content for step in split(completion("a; \n"), None)] == ["a;"]
+
+
+def test_what_follows_the_separator_in_its_token_keeps_it() -> None:
+    steps = split(completion("a;b;", ["a", ";b", ";"]), ";")
+    assert [step.content for step in steps] == ["a;b", ""]
+    assert split(completion("a;"), ";") == (Step("a;"),)
 
 
 def test_first_end() -> None:

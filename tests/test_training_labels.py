@@ -242,6 +242,24 @@ def test_damage_is_named(tmp_path: Path) -> None:
         pass
 
 
+def hashes(prefix: Prefix, seed: int) -> str:
+    return f"A step {seed % 2}. ###\nThe answer is 7."
+
+
+def test_labels_are_of_steps_without_their_separator(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"id": "p", "problem": "What?", "answer": "7"}))
+    words = ["run", "--engine", "scripted", "--model", "tests.test_training_labels:hashes"]
+    words += ["--set", "sampling.separator= ###\n", "--dataset", str(data), "--n", "8"]
+    assert ponder(*words, "-o", tmp_path / "run") == 0
+    run = read_graded(tmp_path / "run")
+    known = {(one.problem.id, one.step): Counted(3, 4) for one in steps_of(run)}
+    write_labels(tmp_path / "labels.jsonl", run, known, "trl")
+    rows = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    found = sorted(row["completions"] for row in rows)
+    assert found == [[f"A step {number}.", "The answer is 7."] for number in (0, 1)]
+
+
 @pytest.mark.parametrize("hard", [False, True])
 async def test_both_formats_come_back(run: GradedRun, tmp_path: Path, hard: bool) -> None:
     _, known, _ = await labelled(run, k=3)

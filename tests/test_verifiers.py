@@ -91,7 +91,7 @@ async def scores(verifier: Verifier, *texts: str) -> tuple[float, ...]:
 def test_step_texts_lose_separator_and_space_at_their_end_only() -> None:
     prefix = grown("  a b\n\n", "c\n \n\n", "d ##", "")
     assert step_texts(prefix) == ("  a b", "c", "d ##", "")
-    assert step_texts(prefix, "##") == ("  a b", "c", "d", "")
+    assert step_texts(prefix.grow(Step("e ##\n", tail=3))) == ("  a b", "c", "d ##", "", "e")
 
 
 def test_filled_repeats_the_score_before() -> None:

@@ -63,6 +63,13 @@ class Step:
     """Fingerprint of the tokenizer that the ids belong to."""
     logprobs: tuple[float, ...] | None = None
     """Natural log-probability of each token, before temperature and top-p."""
+    tail: int = field(default=0, compare=False)
+    """Characters of the separator at the text's end, and of the white space after it."""
+
+    @property
+    def content(self) -> str:
+        """The text as verifiers read it: without its separator and the white space at its end."""
+        return self.text[: len(self.text) - self.tail].rstrip()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,11 @@ def split(completion: Completion, separator: str | None) -> tuple[Step, ...]:
         ends = _merge(completion.text, _text_ends(completion.text, separator))
         cuts = zip([0, *ends[:-1]], ends, strict=True)
         return tuple(
-            Step(completion.text[start:end], logprobs=_logprobs(completion, start, end))
+            Step(
+                completion.text[start:end],
+                logprobs=_logprobs(completion, start, end),
+                tail=_tail(completion.text[start:end], separator),
+            )
             for start, end in cuts
         )
     return tuple(_token_steps(completion, separator))
@@ -34,9 +38,12 @@ def first_end(text: str, separator: str | None) -> int | None:
     return None if at < 0 or separator is None else at + len(separator)
 
 
-def without_separator(text: str, separator: str | None) -> str:
-    """A step's text as verifiers read it."""
-    return text.removesuffix(separator).rstrip() if separator else text.rstrip()
+def _tail(text: str, separator: str | None) -> int:
+    """Characters from the last separator on, if only white space follows it; else 0."""
+    at = text.rfind(separator) if separator else -1
+    if at < 0 or separator is None or text[at + len(separator) :].strip():
+        return 0
+    return len(text) - at
 
 
 def _text_ends(text: str, separator: str | None) -> list[int]:
@@ -89,6 +96,7 @@ def _token_steps(completion: Completion, separator: str | None) -> Iterator[Step
             ids[first_token:last_token],
             completion.tokenizer,
             logprobs[first_token:last_token] if logprobs else None,
+            _tail(completion.text[first_char:end], separator),
         )
         first_token, first_char = last_token, end
 

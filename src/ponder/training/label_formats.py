@@ -26,7 +26,7 @@ def write_labels(file: Path, run: GradedRun, known: Known, format: Format) -> in
     completions from the step that ended right, for the last step 1 or 0 (soft labels). `trl`: the
     columns of TRL's stepwise supervision, `{"prompt", "completions", "labels"}`, a label being
     whether any completion ended right (hard labels: Math-Shepherd, Wang et al. 2024). Steps are
-    written without the white space at their ends: TRL adds its own separator.
+    written without their separator: TRL adds its own.
     """
     rows = list(_rows(run, known))
     lines = [json.dumps(row if format == "ponder" else _trl(row)) + "\n" for row in rows]

@@ -9,7 +9,7 @@ from ponder.types import Prefix
 from ponder.verifiers.reading import step_texts
 
 Path = tuple[str, ...]
-"""The texts of the steps from the first one on, without the white space at their ends."""
+"""The texts of the steps from the first one on, without their separators."""
 
 
 class StepTree(NamedTuple):

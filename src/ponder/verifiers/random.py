@@ -56,4 +56,4 @@ def _nodes(prefix: Prefix) -> Iterator[Prefix]:
 
 
 def _says(node: Prefix) -> bool:
-    return node.step is not None and bool(node.step.text.strip())
+    return node.step is not None and bool(node.step.content)

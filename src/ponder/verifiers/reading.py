@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ponder.search.steps import without_separator
 from ponder.types import Prefix, ScoreFailure, StepScores
 
 
-def step_texts(prefix: Prefix, separator: str | None = None) -> tuple[str, ...]:
-    """The text of each step, without `separator` and the white space at its end."""
-    return tuple(without_separator(step.text, separator) for step in prefix.steps)
+def step_texts(prefix: Prefix) -> tuple[str, ...]:
+    """The text of each step, without its separator and the white space at its end."""
+    return tuple(step.content for step in prefix.steps)
 
 
 def filled(scores: Iterable[float | None], start: float) -> tuple[float, ...]:

@@ -155,9 +155,8 @@ class _ClassAsking:
 
 
 async def _score(parts: _Parts, problem: Problem, prefix: Prefix) -> StepScores | ScoreFailure:
-    texts = [step.text for step in prefix.steps]
     try:
-        reading = await asyncio.to_thread(parts.written.read, problem.question, texts)
+        reading = await asyncio.to_thread(parts.written.read_prefix, prefix)
         known = await parts.scores.of(problem, reading)
     except PonderError as failure:
         return ScoreFailure(str(failure))

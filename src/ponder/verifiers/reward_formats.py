@@ -16,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ponder.errors import VerifierError
+from ponder.types import Prefix
 from ponder.verifiers.reward_family import Family
 from ponder.verifiers.reward_layouts import RewardLayout
 from ponder.verifiers.reward_sequences import Ids, new_tokens, shared, without_beginnings
@@ -77,8 +78,17 @@ class RewardFormat:
                 raise VerifierError(f"{self._who} has no token {label!r}, a label of the family")
         return tuple(vocabulary[label] for label in self._family.read.labels)
 
+    def read_prefix(self, prefix: Prefix) -> Reading:
+        """What to compute for a prefix; raises VerifierError as `read` does.
+
+        Steps are read without their separators, a solution as it is.
+        """
+        whole = self._family.scores == "solution"
+        texts = [step.text if whole else step.content for step in prefix.steps]
+        return self.read(prefix.problem.question, texts)
+
     def read(self, question: str, steps: Sequence[str]) -> Reading:
-        """What to compute for these steps, given with their separators.
+        """What to compute for these steps.
 
         Raises VerifierError for a step that the tokenizer merges with its marker.
         """

@@ -126,7 +126,7 @@ class RewardModel:
             return []
         parts = await self._parts.get()
         unique = {prefix.key: prefix for prefix in prefixes}
-        readings = await asyncio.to_thread(_written, parts.written, problem, unique)
+        readings = await asyncio.to_thread(_written, parts.written, unique)
         good = [reading for reading in readings.values() if isinstance(reading, Reading)]
         asked = [one for reading in good for one in _asked(reading)]
         rows = iter(await parts.reader.reduced(problem, asked))
@@ -146,13 +146,13 @@ class RewardModel:
 
 
 def _written(
-    written: RewardFormat, problem: Problem, prefixes: Mapping[bytes, Prefix]
+    written: RewardFormat, prefixes: Mapping[bytes, Prefix]
 ) -> dict[bytes, Reading | ScoreFailure]:
     """What to read for each prefix, or why it cannot be written."""
     readings: dict[bytes, Reading | ScoreFailure] = {}
     for key, prefix in prefixes.items():
         try:
-            readings[key] = written.read(problem.question, [step.text for step in prefix.steps])
+            readings[key] = written.read_prefix(prefix)
         except VerifierError as error:
             readings[key] = ScoreFailure(str(error))
     return readings

@@ -56,7 +56,7 @@ class StateReader:
     """Reads prefixes with a base model, which `ponder.verifiers.head_base` opens.
 
     The prompt is the model's chat template over the bare question or over the prefix's messages.
-    Then each step's text, without the white space at its end and with STEP_END, is tokenised by
+    Then each step's text, without its separator and with STEP_END, is tokenised by
     itself: a longer prefix begins with the shorter one's tokens. A step of white space has none.
     """
 
