@@ -10,6 +10,7 @@ from benchmarks.bound import RateCurve, tokens_between
 from benchmarks.watching import WatchedEngine
 from benchmarks.workload import Work
 from ponder.engines.base import Engine
+from ponder.runner import unwrapped
 from ponder.session.calls import seed_of
 from ponder.types import Prefix, Sampling
 
@@ -73,7 +74,7 @@ async def _full_window(
             if whole.is_set():
                 return
 
-    async with asyncio.TaskGroup() as group:
+    async with unwrapped(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(draw_on()) for _ in range(sequences)]
         await whole.wait()
         for task in tasks:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from benchmarks.alone import seconds_alone
 from benchmarks.bare import ROUNDS, rate_curve
 from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
-from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, again, parts, watched_run, work
-from ponder.types import Prefix, Problem
-from ponder.verifiers.base import Verifier
+from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, parts, watched_run, work
 
 NAME = "efficiency"
 GOAL = 0.9
@@ -87,31 +83,10 @@ async def measure(options: Options) -> Results:
             for strategy in STRATEGIES:
                 todo = work(options, strategy, n, problems, seed=repeat)
                 watched = await watched_run(todo, engine, verifier)
-                scoring = await seconds_alone(verifier, watched.verifier.asked, options.slots // n)
+                asked, at_once = watched.verifier.asked, options.slots // n or 1
+                scoring = await seconds_alone(verifier, asked, strategy, at_once)
                 runs.append(reached(strategy, repeat, watched, curves[-1], options.slots, scoring))
     return Results(n, problems, options.slots, tuple(c.points for c in curves), tuple(runs))
-
-
-async def seconds_alone(
-    verifier: Verifier, asked: Sequence[tuple[Problem, Sequence[Prefix]]], at_once: int
-) -> float:
-    """How long the verifier takes for the same calls, so many problems at once, from nothing."""
-    calls: defaultdict[str, list[tuple[Problem, Sequence[Prefix]]]] = defaultdict(list)
-    for problem, prefixes in asked:
-        calls[problem.id].append((problem, prefixes))
-    turn = asyncio.Semaphore(at_once)
-
-    async def score(own: Sequence[tuple[Problem, Sequence[Prefix]]]) -> None:
-        fresh = replace(own[0][0])
-        async with turn:
-            for _, prefixes in own:
-                await verifier.score(fresh, [again(prefix, fresh) for prefix in prefixes])
-
-    start = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for own in calls.values():
-            group.create_task(score(own))
-    return time.perf_counter() - start
 
 
 def reached(

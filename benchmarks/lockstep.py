@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.alone import seconds_alone
 from benchmarks.bare import ROUNDS, rates_at
 from benchmarks.bound import Drawn, RateCurve
-from benchmarks.efficiency import seconds_alone
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.tables import table
@@ -18,7 +18,7 @@ from benchmarks.workload import ANSWERS, BEAM_WIDTH, Work, again, parts, watched
 from ponder.answers.registry import answer_kind
 from ponder.engines.base import Engine
 from ponder.evals.study import method_of
-from ponder.runner import solve
+from ponder.runner import solve, unwrapped
 from ponder.session import Slots
 from ponder.store.log import MemoryCallLog
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
@@ -50,7 +50,7 @@ class WholePrefixes:
         self, problem: Problem, prefixes: Sequence[Prefix]
     ) -> list[StepScores | ScoreFailure]:
         """The scores of all prefixes."""
-        async with asyncio.TaskGroup() as group:
+        async with unwrapped(), asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._verifier.score(alone, [again(prefix, alone)]))
                 for prefix in prefixes
@@ -121,7 +121,7 @@ async def _take(
     """Tokens, seconds, and the verifier's own."""
     if how == "ponder":
         watched = await watched_run(todo, engine, verifier)
-        alone = await seconds_alone(verifier, watched.verifier.asked, at_once)
+        alone = await seconds_alone(verifier, watched.verifier.asked, "beam_search", at_once)
         return watched.tokens, watched.seconds, alone
     drawn, end = await in_lockstep(todo, engine, verifier)
     seconds = end - min(sample.start for sample in drawn)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import early_stopping, waiting
+from benchmarks import early_stopping, efficiency, waiting
 from benchmarks.__main__ import main
+from benchmarks.alone import lines, seconds_alone
 from benchmarks.bare import rates_at
 from benchmarks.bound import (
     Chain,
@@ -26,7 +27,7 @@ from benchmarks.bound import (
     tokens_between,
 )
 from benchmarks.calibration import ItemTime
-from benchmarks.efficiency import Reached, seconds_alone
+from benchmarks.efficiency import Reached
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import Results, Taken, WholePrefixes, section
 from benchmarks.options import Options
@@ -41,7 +42,7 @@ from benchmarks.watching import WatchedEngine, WatchedVerifier, covered, only_in
 from benchmarks.workload import Watched, watched_run, work
 from ponder.engines.base import Capabilities
 from ponder.engines.scripted import ScriptedEngine
-from ponder.errors import UsageError
+from ponder.errors import EngineError, UsageError, VerifierError
 from ponder.evals.pool_runs import keep_pool
 from ponder.trace import Node, Spent, Trace
 from ponder.types import (
@@ -60,7 +61,8 @@ from ponder.verifiers.scripted import ScriptedVerifier
 from tests.playing import PlainAnswers
 
 PROBLEM = Problem.ask("What?")
-SCRIPTED = ["--engine", "scripted", "--model", "benchmarks.scripted:reasons"]
+REASONS = "benchmarks.scripted:reasons"
+SCRIPTED = ["--engine", "scripted", "--model", REASONS]
 EVEN = RateCurve(((1, 10.0), (2, 20.0), (4, 40.0)))
 """Each sequence draws 10 tokens a second, up to four at once."""
 
@@ -334,7 +336,7 @@ async def test_the_bare_engine_is_measured_with_all_its_sequences_running(
     engine = EngineInTheory(curve, sequences)
     clock = SimpleNamespace(perf_counter=lambda: engine.now)
     monkeypatch.setattr("benchmarks.watching.time", clock)
-    todo = work(Options(engine="scripted", model="benchmarks.scripted:reasons"), "sample", 8, 4)
+    todo = work(Options(engine="scripted", model=REASONS), "sample", 8, 4)
     measured = await rates_at(engine, todo, [sequences])
     assert measured.rate(sequences) == pytest.approx(curve.rate(sequences))
 
@@ -352,7 +354,7 @@ def test_time_that_only_one_side_covers() -> None:
 
 
 async def test_a_lone_beam_search_waits_for_its_verifier_after_each_step() -> None:
-    options = Options("small", engine="scripted", model="benchmarks.scripted:reasons")
+    options = Options("small", engine="scripted", model=REASONS)
     engine, verifier = ScriptedEngine(reasons), ScriptedVerifier(judged, latency=0.01)
     watched = await watched_run(work(options, "beam_search", 4, 1), engine, verifier)
     assert len(watched.verifier.scored) > 1
@@ -429,11 +431,86 @@ async def test_a_verifier_alone_reads_what_it_was_asked_in_order_and_has_read_no
     first, second, inner = Problem.ask("What?"), Problem.ask("Who?"), Reads()
     step, other = Prefix.root(first).grow(Step("a\n\n")), Prefix.root(second).grow(Step("c"))
     asked = [(first, [step]), (second, [other]), (first, [step.grow(Step("b")), step])]
-    assert await seconds_alone(inner, asked, at_once=1) > 0
+    assert await seconds_alone(inner, asked, "beam_search", at_once=1) > 0
     keys = [step.key, step.grow(Step("b")).key, step.key, other.key]
     assert [prefix.key for _, prefix in inner.seen] == keys
     assert [given.id for given, _ in inner.seen] == [first.id] * 3 + [second.id]
     assert len({id(given) for given, _ in inner.seen} - {id(first), id(second)}) == 2
+
+
+def test_calls_are_in_line_behind_those_that_their_strategy_waits_for() -> None:
+    problem = Problem.ask("What?")
+    first, second, third = (Prefix.root(problem).grow(Step(text)) for text in "abc")
+    roots, other = (problem, [first, second]), (problem, [third])
+    deeper, last = (problem, [second.grow(Step("d"))]), (problem, [third.grow(Step("e"))])
+    calls = [roots, other, deeper, last]
+    assert lines(calls, "sample") == [[roots], [other], [deeper], [last]]
+    assert lines(calls, "beam_search") == [calls]
+    assert lines(calls, "dvts") == [[roots, deeper], [other, last]]
+
+
+class Counts(Reads):
+    """A verifier that notes how many calls it had at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = self.most = 0
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+        return await super().score(problem, prefixes)
+
+
+@pytest.mark.parametrize(("strategy", "most"), [("sample", 8), ("beam_search", 1), ("dvts", 8)])
+async def test_calls_that_wait_for_nothing_are_scored_side_by_side(
+    strategy: str, most: int
+) -> None:
+    problem, verifier = Problem.ask("What?"), Counts()
+    asked = [(problem, [Prefix.root(problem).grow(Step(text))]) for text in "abcdefgh"]
+    await seconds_alone(verifier, asked, strategy, at_once=1)
+    assert (verifier.most, len(verifier.seen)) == (most, 8)
+
+
+async def test_fewer_slots_than_samples_of_a_problem_leave_one_problem_at_once() -> None:
+    scripted = Options("small", 1, engine="scripted", model=REASONS, slots=2)
+    results = await asyncio.wait_for(efficiency.measure(scripted), 60)
+    assert results.slots == 2
+
+
+class Fails(Reads):
+    """A verifier whose model is lost."""
+
+    async def score(
+        self, problem: Problem, prefixes: Sequence[Prefix]
+    ) -> list[StepScores | ScoreFailure]:
+        raise VerifierError("no memory")
+
+
+class FailingEngine(ScriptedEngine):
+    """Gone for good."""
+
+    async def generate(
+        self, prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        for _ in seeds:
+            raise EngineError("it ended")
+        yield Completion(0, "", "eos")
+
+
+async def test_what_fails_is_told_by_itself_and_in_no_group() -> None:
+    problem = Problem.ask("What?")
+    prefixes = [Prefix.root(problem).grow(Step(text)) for text in "ab"]
+    with pytest.raises(VerifierError, match="no memory"):
+        await WholePrefixes(Fails()).score(problem, prefixes)
+    with pytest.raises(VerifierError, match="no memory"):
+        await seconds_alone(Fails(), [(problem, prefixes)], "sample", 1)
+    with pytest.raises(EngineError, match="it ended"):
+        await rates_at(FailingEngine(reasons), work(Options(), "sample", 8, 4), [2])
 
 
 def test_the_verifier_adds_its_time_to_the_bound_of_shared_processors() -> None:
