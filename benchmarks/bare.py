@@ -12,7 +12,7 @@ from benchmarks.workload import Work
 from ponder.engines.base import Engine
 from ponder.runner import unwrapped
 from ponder.session.calls import seed_of
-from ponder.types import Prefix, Sampling
+from ponder.types import Prefix, Problem, Sampling
 
 SAMPLES_A_PROBLEM = 8
 """Drawn one after the other, as plain sampling does: they share the prompt."""
@@ -20,6 +20,19 @@ ROUNDS = 3
 """Samples that are measured for each sequence that runs at once."""
 LEAST = 12
 """Samples of a measurement with few sequences."""
+
+
+async def read_prompts(engine: Engine, todo: Work) -> None:
+    """Draw a token of each problem, so that the engine's cache holds all prompts from then on."""
+    sampling = todo.recipe.study.sampling.sampling().whole().granted(1)
+
+    async def read(problem: Problem) -> None:
+        async for _ in engine.generate(Prefix.root(problem), sampling, [0]):
+            pass
+
+    async with unwrapped(), asyncio.TaskGroup() as group:
+        for problem in todo.problems:
+            group.create_task(read(problem))
 
 
 async def rate_curve(engine: Engine, todo: Work, slots: int, *, rounds: int = ROUNDS) -> RateCurve:

@@ -50,6 +50,16 @@ class RateCurve(NamedTuple):
         low, below = self.points[at - 1]
         return below + (above - below) * (sequences - low) / (high - low)
 
+    @property
+    def top(self) -> float:
+        """With the most sequences."""
+        return self.points[-1][1]
+
+    def scaled(self, top: float) -> RateCurve:
+        """The same shape with another top."""
+        factor = top / self.top
+        return RateCurve(tuple((count, rate * factor) for count, rate in self.points))
+
 
 def replay(problems: Sequence[Sequence[Chain]], curve: RateCurve, slots: int) -> list[Drawn]:
     """All samples as they would run without any pause: the oldest problem's first.

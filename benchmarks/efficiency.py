@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from benchmarks.alone import seconds_alone
-from benchmarks.bare import ROUNDS, rate_curve
+from benchmarks.bare import ROUNDS, rate_curve, rates_at, read_prompts
 from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
@@ -33,10 +34,13 @@ class Reached:
     """The same share of the same samples, replayed through the bare engine's rates."""
     verifier_seconds: float
     """The same share of what the verifier takes for the run's prefixes with nothing beside it."""
-    whole_seconds: float | None = None
-    """From the first sample's start to the last trace on the disk; None: not measured."""
-    whole_bound_seconds: float | None = None
+    whole_seconds: float
+    """From the first sample's start to the last trace on the disk."""
+    whole_bound_seconds: float
     """Of all samples, replayed."""
+    bare_rates: tuple[float, ...] = ()
+    """The bare engine's with all slots, tokens a second, just before the run and just after; the
+    bound's curve was scaled to their mean. Empty: the curve was taken as it was."""
 
     @property
     def efficiency(self) -> float:
@@ -44,10 +48,8 @@ class Reached:
         return self.bound_seconds / self.seconds
 
     @property
-    def whole(self) -> float | None:
+    def whole(self) -> float:
         """1 is the bound, of the whole run with its start, its end and the last scores."""
-        if self.whole_seconds is None or self.whole_bound_seconds is None:
-            return None
         return self.whole_bound_seconds / self.whole_seconds
 
     @property
@@ -67,6 +69,10 @@ class Results:
     """One a repeat: (sequences at once, tokens a second)."""
     runs: tuple[Reached, ...]
 
+    def bare_rate(self, run: Reached) -> float:
+        """The bare engine's with all slots, as it was beside the run."""
+        return fmean(run.bare_rates or [self.curves[run.repeat][-1][1]])
+
 
 async def measure(options: Options) -> Results:
     """The curve, then each strategy, and again."""
@@ -79,13 +85,20 @@ async def measure(options: Options) -> Results:
         for repeat in options.turns:
             bare = work(options, "sample", n, problems, seed=2000 + repeat)
             rounds = 1 if options.small else ROUNDS
-            curves.append(await rate_curve(engine, bare, options.slots, rounds=rounds))
+            await read_prompts(engine, bare)
+            curve = await rate_curve(engine, bare, options.slots, rounds=rounds)
+            curves.append(curve)
+            before = curve.top
             for strategy in STRATEGIES:
                 todo = work(options, strategy, n, problems, seed=repeat)
                 watched = await watched_run(todo, engine, verifier)
+                after = (await rates_at(engine, bare, [options.slots], rounds=rounds)).top
                 asked, at_once = watched.verifier.asked, options.slots // n or 1
                 scoring = await seconds_alone(verifier, asked, strategy, at_once)
-                runs.append(reached(strategy, repeat, watched, curves[-1], options.slots, scoring))
+                beside = curve.scaled(fmean((before, after)))
+                run = reached(strategy, repeat, watched, beside, options.slots, scoring)
+                runs.append(replace(run, bare_rates=(before, after)))
+                before = after
     return Results(n, problems, options.slots, tuple(c.points for c in curves), tuple(runs))
 
 
@@ -114,26 +127,26 @@ def section(results: Results) -> Iterator[str]:
         "slots. The bound replays the lengths of the run's own samples, and what waited for what "
         "(a beam search for all its beams, a DVTS subtree for its siblings, samples for nothing), "
         "oldest problem first, at the rates of the bare engine; those were measured in the same "
-        "run by plain generation. The bound counts neither the verifier's time nor the "
-        "prefill of a step's prefix. Where engine and verifier compute on the same processors, no "
-        "order of work can hide the verifier's: the next column adds to the bound what it takes "
-        "for the run's own prefixes by itself, with nothing beside it. The first and the last "
-        "10 % of the tokens are left out, but in the column of the whole run, which ends with the "
-        "last trace on the disk: scores that were put off are in it."
+        f"run by plain generation, {_beside(results)}. The bound counts neither the verifier's "
+        "time nor the prefill of a step's prefix. Where engine and verifier compute on the same "
+        "processors, no order of work can hide the verifier's: the next column adds to the bound "
+        "what it takes for the run's own prefixes by itself, with nothing beside it. The first and "
+        "the last 10 % of the tokens are left out, but in the column of the whole run, which ends "
+        "with the last trace on the disk: scores that were put off are in it."
     )
     yield ""
     rows = []
     for strategy in dict.fromkeys(run.strategy for run in results.runs):
         own = [run for run in results.runs if run.strategy == strategy]
-        bare = [results.curves[run.repeat][-1][1] for run in own]
+        bare = [results.bare_rate(run) for run in own]
         rates = [run.tokens / run.seconds for run in own]
         raw = [rate / top for rate, top in zip(rates, bare, strict=True)]
         reached = Spread.of([run.efficiency for run in own]).shown()
         shared = Spread.of([run.on_shared_processors for run in own]).shown()
-        wholes = [run.whole for run in own if run.whole is not None]
-        whole = Spread.of(wholes).shown() if wholes else "-"
+        whole = Spread.of([run.whole for run in own]).shown()
         raw_share, rate = Spread.of(raw).shown(), Spread.of(rates).shown(0)
-        rows.append((strategy, reached, GOAL, shared, whole, raw_share, rate))
+        beside = Spread.of(bare).shown(0)
+        rows.append((strategy, reached, GOAL, shared, whole, raw_share, rate, beside))
     heads = (
         "strategy",
         "measured / bound",
@@ -142,12 +155,23 @@ def section(results: Results) -> Iterator[str]:
         "the whole run",
         "measured / bare engine",
         "tokens a second",
+        "bare engine, tokens a second",
     )
     yield from table(heads, rows)
     yield ""
     yield from table(
         ("sequences at once", *(str(count) for count, _ in results.curves[0])),
         [("bare engine, tokens a second", *_rates(results))],
+    )
+
+
+def _beside(results: Results) -> str:
+    """When the bare engine was measured."""
+    if not all(run.bare_rates for run in results.runs):
+        return "once before the runs"
+    return (
+        "all of them before the runs and the last one again after each: they are scaled to its "
+        "mean just before and just after a run"
     )
 
 

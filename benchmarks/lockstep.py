@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.alone import seconds_alone
-from benchmarks.bare import ROUNDS, rates_at
+from benchmarks.bare import ROUNDS, rates_at, read_prompts
 from benchmarks.bound import Drawn, RateCurve
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
@@ -104,6 +104,7 @@ async def measure(options: Options) -> Results:
         await watched_run(work(options, "beam_search", 4, 2, seed=1000), engine, verifier)
         for repeat in options.turns:
             bare = work(options, "sample", 8, max(PROBLEMS.values()), seed=2000 + repeat)
+            await read_prompts(engine, bare)
             counts, rounds = sorted({*sizes, options.slots}), 1 if options.small else ROUNDS
             rates.append(await rates_at(engine, bare, counts, rounds=rounds))
             for n, own in sizes.items():

@@ -33,7 +33,7 @@ class Waited:
     """Positions that passed through the verifier's model; None: it has none."""
     distinct: int | None
     """Nodes of the prefix trees of all that it was asked for."""
-    idle_share: float | None = None
+    idle_share: float
     """Of the slots' time until the last sample ended: idle while something was being scored."""
 
 
@@ -119,9 +119,8 @@ def section(results: Results) -> Iterator[str]:
     for strategy in dict.fromkeys(run.strategy for run in results.runs):
         own = [run for run in results.runs if run.strategy == strategy]
         waits = Spread.of([100 * run.waiting_seconds / run.seconds for run in own])
-        told = [100 * run.idle_share for run in own if run.idle_share is not None]
-        idle = Spread.of(told).shown(1) if told else "-"
-        rows.append((strategy, _ratio(own), waits.shown(1), idle))
+        idle = Spread.of([100 * run.idle_share for run in own])
+        rows.append((strategy, _ratio(own), waits.shown(1), idle.shown(1)))
     heads = (
         "strategy",
         "computed / distinct",

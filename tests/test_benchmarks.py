@@ -6,8 +6,10 @@ import asyncio
 import cProfile
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from benchmarks import early_stopping, efficiency, waiting
 from benchmarks.__main__ import main
 from benchmarks.alone import lines, seconds_alone
-from benchmarks.bare import rates_at
+from benchmarks.bare import rates_at, read_prompts
 from benchmarks.bound import (
     Chain,
     Drawn,
@@ -514,8 +516,47 @@ async def test_what_fails_is_told_by_itself_and_in_no_group() -> None:
 
 
 def test_the_verifier_adds_its_time_to_the_bound_of_shared_processors() -> None:
-    run = Reached("sample", 0, 100.0, seconds=10.0, bound_seconds=6.0, verifier_seconds=3.0)
-    assert (run.efficiency, run.on_shared_processors) == (0.6, 0.9)
+    run = Reached("sample", 0, 100.0, 10.0, 6.0, 3.0, whole_seconds=12.0, whole_bound_seconds=9.0)
+    assert (run.efficiency, run.on_shared_processors, run.whole) == (0.6, 0.9, 0.75)
+
+
+def test_the_bound_follows_the_bare_engine_as_it_was_beside_the_run() -> None:
+    run = Reached("sample", 1, 100.0, 10.0, 6.0, 3.0, 12.0, 9.0)
+    results = efficiency.Results(8, 64, 2, (((1, 9.0), (2, 9.0)), ((1, 10.0), (2, 20.0))), ())
+    assert results.bare_rate(run) == 20.0
+    assert results.bare_rate(replace(run, bare_rates=(20.0, 30.0))) == 25.0
+    assert RateCurve(results.curves[1]).scaled(25.0).points == ((1, 12.5), (2, 25.0))
+
+
+async def test_the_bare_engine_is_measured_again_after_each_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = iter([200.0, 100.0, 300.0])
+
+    async def drifts(*_: object, **__: object) -> RateCurve:
+        return RateCurve(((4, next(rates)),))
+
+    def takes(*run: Any) -> Reached:
+        tops.append(run[3].top)
+        return replays(*run)
+
+    replays = efficiency.reached
+    tops: list[float] = []
+    monkeypatch.setattr("benchmarks.efficiency.rates_at", drifts)
+    monkeypatch.setattr("benchmarks.efficiency.reached", takes)
+    options = Options("small", 1, engine="scripted", model=REASONS)
+    results = await efficiency.measure(options)
+    top = results.curves[0][-1][1]
+    pairs = [(top, 200.0), (200.0, 100.0), (100.0, 300.0)]
+    assert [run.bare_rates for run in results.runs] == pairs
+    assert tops == pytest.approx([sum(pair) / 2 for pair in pairs])
+
+
+async def test_every_prompt_is_read_once_before_anything_is_measured() -> None:
+    engine = WatchedEngine(ScriptedEngine(reasons))
+    todo = work(Options(), "sample", 8, 4)
+    await read_prompts(engine, todo)
+    assert [drawn.tokens for drawn in engine.drawn] == [1] * 4
 
 
 def test_the_scripted_steps_make_up_the_scripted_solution() -> None:
