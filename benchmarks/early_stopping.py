@@ -232,7 +232,7 @@ def _key(ballots: Sequence[Ballot], selector: str) -> str | None:
     return None if chosen is None else ballots[chosen].key
 
 
-def section(results: Results) -> Iterator[str]:
+def section(results: Results, _options: Options) -> Iterator[str]:
     """The part of the page."""
     yield _origin(results)
     yield ""
@@ -264,6 +264,17 @@ def section(results: Results) -> Iterator[str]:
     )
 
 
+_IMPORTS = {
+    "runs/gsm8k-qwen/test": "ponder import pool recipes/gsm8k-qwen/test.jsonl.gz --dataset gsm8k "
+    "-o runs/gsm8k-qwen/test"
+}
+"""What makes a run of samples that are kept here."""
+
+
+def _imported(run: str) -> str:
+    return f"They are kept here: `{_IMPORTS[run]}` comes first. " if run in _IMPORTS else ""
+
+
 def _origin(results: Results) -> str:
     """Where the samples come from, and how savings are counted."""
     counted = (
@@ -274,7 +285,7 @@ def _origin(results: Results) -> str:
         scored = f"scored by `{pool.score}`" if pool.score else "with their own scores"
         return (
             f"The {pool.samples} samples of each of {pool.problems} problems of a run, {scored}; "
-            f"each repeat puts them in another order. {counted}"
+            f"each repeat puts them in another order. {_imported(pool.run)}{counted}"
         )
     return (
         f"{results.savings[0].problems} simulated problems of each kind. Right with a chance by "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -11,6 +11,7 @@ from benchmarks.bare import ROUNDS, rate_curve, rates_at, read_prompts
 from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
+from benchmarks.setting import setting
 from benchmarks.tables import table
 from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, parts, watched_run, work
 
@@ -120,33 +121,34 @@ def reached(
     return Reached(strategy, repeat, tokens, seconds, bound, scoring, watched.seconds, whole_bound)
 
 
-def section(results: Results) -> Iterator[str]:
+_BOUND = (
+    "The bound replays the lengths of the run's own samples, and what waited for what (a beam "
+    "search for all its beams, a DVTS subtree for its siblings, samples for nothing), oldest "
+    "problem first, at the rates of the bare engine: the engine through ponder's adapter, samples "
+    "only. It counts neither the verifier's time nor the prefill of a step's prefix."
+)
+APART = (
+    "On a CPU vLLM reserves a core for its front end and computes its model on the others, of two "
+    "cores on one; ponder and the verifier are left with the reserved one. Engine and verifier do "
+    "not compute in turns, so no bound has the verifier's time in it."
+)
+_WHOLE = (
+    "The first and the last 10 % of the tokens are left out, but in the column of the whole run, "
+    "which ends with the last trace on the disk: scores that were put off are in it."
+)
+
+
+def section(results: Results, options: Options) -> Iterator[str]:
     """The part of the page."""
+    apart = options.engine == "vllm"
     yield (
         f"{results.problems} problems queued, n = {results.n}, m = {BEAM_WIDTH}, {results.slots} "
-        "slots. The bound replays the lengths of the run's own samples, and what waited for what "
-        "(a beam search for all its beams, a DVTS subtree for its siblings, samples for nothing), "
-        "oldest problem first, at the rates of the bare engine; those were measured in the same "
-        f"run by plain generation, {_beside(results)}. The bound counts neither the verifier's "
-        "time nor the prefill of a step's prefix. Where engine and verifier compute on the same "
-        "processors, no order of work can hide the verifier's: the next column adds to the bound "
-        "what it takes for the run's own prefixes by itself, with nothing beside it. The first and "
-        "the last 10 % of the tokens are left out, but in the column of the whole run, which ends "
-        "with the last trace on the disk: scores that were put off are in it."
+        f"slots. {setting(options)}"
     )
     yield ""
-    rows = []
-    for strategy in dict.fromkeys(run.strategy for run in results.runs):
-        own = [run for run in results.runs if run.strategy == strategy]
-        bare = [results.bare_rate(run) for run in own]
-        rates = [run.tokens / run.seconds for run in own]
-        raw = [rate / top for rate, top in zip(rates, bare, strict=True)]
-        reached = Spread.of([run.efficiency for run in own]).shown()
-        shared = Spread.of([run.on_shared_processors for run in own]).shown()
-        whole = Spread.of([run.whole for run in own]).shown()
-        raw_share, rate = Spread.of(raw).shown(), Spread.of(rates).shown(0)
-        beside = Spread.of(bare).shown(0)
-        rows.append((strategy, reached, GOAL, shared, whole, raw_share, rate, beside))
+    yield f"{_BOUND} {_beside(results)} {APART if apart else _shared(results)} {_WHOLE}"
+    yield ""
+    rows = [_row(results, own, shared=not apart) for own in _by_strategy(results).values()]
     heads = (
         "strategy",
         "measured / bound",
@@ -158,6 +160,7 @@ def section(results: Results) -> Iterator[str]:
         "bare engine, tokens a second",
     )
     yield from table(heads, rows)
+    yield from _missed(results, options)
     yield ""
     yield from table(
         ("sequences at once", *(str(count) for count, _ in results.curves[0])),
@@ -165,13 +168,76 @@ def section(results: Results) -> Iterator[str]:
     )
 
 
+def _by_strategy(results: Results) -> dict[str, list[Reached]]:
+    """The repeats of each."""
+    found: dict[str, list[Reached]] = {}
+    for run in results.runs:
+        found.setdefault(run.strategy, []).append(run)
+    return found
+
+
+def _row(results: Results, own: Sequence[Reached], *, shared: bool) -> tuple[object, ...]:
+    rates = [run.tokens / run.seconds for run in own]
+    bare = [results.bare_rate(run) for run in own]
+    return (
+        own[0].strategy,
+        Spread.of([run.efficiency for run in own]).shown(),
+        GOAL,
+        Spread.of([run.on_shared_processors for run in own]).shown() if shared else "-",
+        Spread.of([run.whole for run in own]).shown(),
+        Spread.of([rate / top for rate, top in zip(rates, bare, strict=True)]).shown(),
+        Spread.of(rates).shown(0),
+        Spread.of(bare).shown(0),
+    )
+
+
+def _missed(results: Results, options: Options) -> Iterator[str]:
+    """Which medians are below the goal, and why."""
+    medians = {
+        strategy: Spread.of([run.efficiency for run in own]).median
+        for strategy, own in _by_strategy(results).items()
+    }
+    below = [f"{strategy} {median:.2f}" for strategy, median in medians.items() if median < GOAL]
+    if below:
+        yield ""
+        yield f"Below the goal: {', '.join(below)}. {_reason(results, options)}"
+
+
+def _reason(results: Results, options: Options) -> str:
+    if options.verifier != "arithmetic" and options.engine == "embedded":
+        both = Spread.of([run.on_shared_processors for run in results.runs])
+        return (
+            "Engine and verifier compute on the same processors: with the verifier's time in the "
+            f"bound, the runs reach {both.low:.2f} to {both.high:.2f}."
+        )
+    if options.verifier != "arithmetic" and options.engine == "vllm":
+        return (
+            "vLLM's front end, ponder and the verifier share what the engine's model leaves; what "
+            "each of them costs was not measured."
+        )
+    if not all(run.bare_rates for run in results.runs):
+        return "The bare engine was measured once, and its rate drifts from minute to minute."
+    return "The reason was not measured."
+
+
 def _beside(results: Results) -> str:
     """When the bare engine was measured."""
     if not all(run.bare_rates for run in results.runs):
-        return "once before the runs"
+        return "Its rates were measured once, before the runs."
     return (
-        "all of them before the runs and the last one again after each: they are scaled to its "
-        "mean just before and just after a run"
+        "The last of its rates is measured again after each run; all are scaled to the mean of "
+        "those just before and just after."
+    )
+
+
+def _shared(results: Results) -> str:
+    """What the column with the verifier's time is."""
+    beside = all(run.bare_rates for run in results.runs)
+    how = "those side by side that wait for nothing" if beside else "a problem's one after another"
+    return (
+        "Where engine and verifier compute on the same processors, no order of work can hide the "
+        "verifier's: the next column adds to the bound an estimate of what it takes for the run's "
+        f"own calls by itself, {how}."
     )
 
 

@@ -134,7 +134,7 @@ async def _seconds(work: Work) -> float:
     return time.perf_counter() - started
 
 
-def section(results: Results) -> Iterator[str]:
+def section(results: Results, _options: Options) -> Iterator[str]:
     """The part of the page."""
     yield (
         f"{results.rates[0].answers:,} different answers of each kind. Voting reads the answer "

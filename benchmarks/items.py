@@ -21,13 +21,15 @@ class Item:
     format: TypeAdapter[Any]
     """Of its results: they are kept as the JSON of a dataclass."""
     measure: Callable[[Options], Awaitable[object]]
-    section: Callable[[Any], Iterable[str]]
-    """The lines of the page, from the results."""
+    section: Callable[[Any, Options], Iterable[str]]
+    """The lines of the page, from the results and what they were taken with."""
     verifiers: tuple[str, ...] = ()
     """With which it is taken, each a part of its own; empty: it uses neither engine nor verifier
     of the options."""
     reads_pool: bool = False
     """It takes the samples of a run as well."""
+    once: bool = False
+    """One run, whatever the repeats."""
 
     def part(self, options: Options) -> str:
         """Under which name the results are kept."""
@@ -51,6 +53,7 @@ _ALL = (
         TypeAdapter(profiling.Results),
         profiling.measure,
         profiling.section,
+        once=True,
     ),
     Item(
         efficiency.NAME,

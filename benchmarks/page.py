@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks.command import options_in
 from benchmarks.items import ITEMS, Item
 from benchmarks.machine import Machine
 from benchmarks.results import Part, Record
 
 _OPENING = """# Benchmarks
 
-Written by `make bench` from [benchmarks.json](benchmarks.json), which holds every repeat. Figures \
-are ratios taken side by side in one run: the median, and the range of the repeats in brackets. \
-`python -m benchmarks --help` says how to take one of them alone. What names vLLM runs in \
-`.venv-vllm`; `make bench-vllm` makes that and the model's folder.
+Each part is taken alone by the command beneath it and joins [benchmarks.json](benchmarks.json), \
+which holds every repeat; this page is written from that file. Commands need `make dev` and are \
+run by `.venv/bin/python` at the commit named (`-dirty`: with changes beside it): they measure the \
+code that they are run from. What names vLLM runs by `.venv-vllm/bin/python`; `make bench-vllm` \
+makes that and the model's folder first. Figures are ratios taken side by side in one run: the \
+median, and the range of the repeats in brackets, where there are several.
 """
 
 
@@ -37,9 +40,12 @@ def _sections(record: Record) -> Iterator[str]:
 def _lines(item: Item, part: Part) -> Iterator[str]:
     if part.size != "full":
         yield "Smallest size: it shows that the benchmark works, its figures say nothing.\n"
-    yield from item.section(item.format.validate_python(part.results))
+    repeats = 1 if item.once else part.repeats
+    yield f"{repeats} {'repeat' if repeats == 1 else 'repeats'}.\n"
+    options = options_in(part.command)
+    yield from item.section(item.format.validate_python(part.results), options)
     yield ""
-    yield f"`{part.command}`, {part.date}; {_told(part.machine)}."
+    yield f"`{part.command}` at commit `{part.machine.commit}`, {part.date}; {_told(part.machine)}."
     yield ""
 
 
@@ -48,7 +54,7 @@ def _told(machine: Machine) -> str:
     gpu = f", {machine.gpu}" if machine.gpu else ""
     return (
         f"{machine.processor}, {machine.cores} cores, {machine.memory_gb} GB{gpu}, "
-        f"{machine.system}, Python {machine.python}, {versions}, commit `{machine.commit}`"
+        f"{machine.system}, Python {machine.python}, {versions}"
     )
 
 

@@ -92,11 +92,12 @@ def _module(file: str) -> str | None:
     return None if found is None else re.sub(r"^python3\.\d+/", "", found[1])
 
 
-def section(results: Results) -> Iterator[str]:
+def section(results: Results, options: Options) -> Iterator[str]:
     """The part of the page."""
     yield (
         f"Shares of the event loop's own time, n = {N}, {PROBLEMS} problems, on the scripted "
-        "engine: each module's own, with the built-in functions that it calls. " + _DONE
+        "engine: each module's own, with the built-in functions that it calls."
+        + (f" {_DONE}" if options.label is None else "")
     )
     yield ""
     columns = [_column(profile) for profile in results.profiles]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
+from benchmarks.setting import setting
 from benchmarks.tables import table
 from benchmarks.watching import Span, covered, only_in_first
 from benchmarks.workload import BEAM_WIDTH, STRATEGIES, Watched, parts, watched_run, work
@@ -105,12 +106,13 @@ def _inside(spans: Sequence[Span], start: float, end: float) -> float:
     return sum(min(to, end) - max(since, start) for since, to in spans[first:last])
 
 
-def section(results: Results) -> Iterator[str]:
+def section(results: Results, options: Options) -> Iterator[str]:
     """The part of the page."""
     yield (
-        f"{results.problems} problems queued, n = {results.n}, m = {BEAM_WIDTH}. Computed are "
-        "the positions that passed through the verifier's model, distinct the nodes of the prefix "
-        "trees of all that it scored: 1 is every token once. The engine waits while something is "
+        f"{results.problems} problems queued, n = {results.n}, m = {BEAM_WIDTH}. "
+        f"{setting(options)} Computed are the positions that passed through the verifier's model, "
+        "distinct the nodes of the prefix trees of all that it scored: 1 is every token once. "
+        "The engine waits while something is "
         "being scored and nothing is being drawn; slots are idle, too, where less is to be drawn "
         "than there are slots, as in a run's last searches."
     )

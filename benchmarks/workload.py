@@ -47,23 +47,25 @@ def work(options: Options, strategy: str, n: int, limit: int, seed: int = 0) -> 
 
     Each seed gives other samples, so that no repeat finds those of another in a cache.
     """
-    study = {
-        "engine": options.engine,
-        "model": options.model,
-        "strategy": strategy,
-        "n": n,
-        "limit": limit,
-        "seed": seed,
-        "verifier": options.verifier,
-        "selector": "weighted",
-    }
-    recipe = Recipe.shipped("grade-school").changed(study, {"slots": options.slots})
-    if strategy != "sample":
-        recipe = recipe.changed({"knobs": {"beam_width": BEAM_WIDTH}}, {})
-    recipe = with_keys(recipe, options.set)
+    recipe = recipe_of(options, strategy, n=n, limit=limit, seed=seed)
     prompt = load_prompt(recipe.study.prompt)
     asked = [example.problem for example in load(recipe.study.dataset, limit=limit)]
     return Work(recipe, tuple(replace(p, messages=prompt.render(p.question)) for p in asked))
+
+
+def recipe_of(options: Options, strategy: str, **study: int) -> Recipe:
+    """The shipped recipe under the options, with other values of the study."""
+    named = {
+        "engine": options.engine,
+        "model": options.model,
+        "strategy": strategy,
+        "verifier": options.verifier,
+        "selector": "weighted",
+    }
+    recipe = Recipe.shipped("grade-school").changed({**named, **study}, {"slots": options.slots})
+    if strategy != "sample":
+        recipe = recipe.changed({"knobs": {"beam_width": BEAM_WIDTH}}, {})
+    return with_keys(recipe, options.set)
 
 
 def again(prefix: Prefix, problem: Problem) -> Prefix:

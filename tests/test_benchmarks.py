@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import early_stopping, efficiency, waiting
+from benchmarks import early_stopping, efficiency, profiling, waiting
 from benchmarks.__main__ import main
 from benchmarks.alone import lines, seconds_alone
 from benchmarks.bare import rates_at, read_prompts
@@ -29,6 +29,7 @@ from benchmarks.bound import (
     tokens_between,
 )
 from benchmarks.calibration import ItemTime
+from benchmarks.command import command_of, options_in
 from benchmarks.efficiency import Reached
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import Results, Taken, WholePrefixes, section
@@ -39,6 +40,7 @@ from benchmarks.profiling import by_module
 from benchmarks.repeats import Spread
 from benchmarks.results import Record, joined
 from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
+from benchmarks.setting import setting
 from benchmarks.waiting import idle_share, waiting_seconds
 from benchmarks.watching import WatchedEngine, WatchedVerifier, covered, only_in_first
 from benchmarks.workload import Watched, watched_run, work
@@ -87,7 +89,9 @@ def test_each_item_works_at_its_smallest_size(item: str, tmp_path: Path) -> None
     [(name, part)] = json.loads(output.read_text())["parts"].items()
     assert name.partition("/")[0] == item
     assert part["machine"]["cores"] >= 1
-    assert part["command"].startswith(f"python -m benchmarks {item} --size small --repeats 2")
+    repeats = "" if ITEMS[item].once else " --repeats 2"
+    assert part["command"].startswith(f"python -m benchmarks {item} --size small{repeats}")
+    assert part["repeats"] == (1 if ITEMS[item].once else 2)
     page = output.with_suffix(".md").read_text()
     assert f"## {ITEMS[item].title}" in page
     assert "its figures say nothing" in page
@@ -131,6 +135,109 @@ def test_more_repeats_join_those_that_are_kept(
     assert "--repeats" not in part["command"]  # three are the default
     with pytest.raises(UsageError, match="`n` was 4 before, now 8: leave out --more"):
         joined(waiting.Results(4, 1, ()), waiting.Results(8, 1, ()))
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"commit": "before"}, "`commit` was 'before', now "),
+        ({"cores": 999}, "`cores` was 999, now "),
+        ({"versions": {"ponder": "0.0"}}, "`versions` was {'ponder': '0.0'}, now "),
+        ({}, "`set` was (), now ('sampling.top_p=0.9',): leave out --more"),
+    ],
+)
+def test_repeats_of_something_else_are_refused_before_they_are_measured(
+    odd: dict[str, object], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "benchmarks.json"
+    words = ["verifier", "--size", "small", "--repeats", "1", "--verifier", "arithmetic"]
+    words += ["-o", str(output)]
+    assert main([*words, *SCRIPTED]) == 0
+    kept = json.loads(output.read_text())
+    [part] = kept["parts"].values()
+    part["machine"].update(odd)
+    output.write_text(json.dumps(kept))
+    capsys.readouterr()
+    more = [*words, *SCRIPTED, "--more", *([] if odd else ["--set", "sampling.top_p=0.9"])]
+    assert main(more) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1  # nothing was begun
+    assert says in told
+    assert json.loads(output.read_text()) == kept
+
+
+def test_a_profile_has_no_more_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["profile", "--size", "small", "--more", "-o", str(tmp_path / "b.json")]
+    assert main(words) == 1
+    assert "profile is one run, whatever --repeats says" in capsys.readouterr().err
+
+
+def test_a_command_gives_the_options_again() -> None:
+    item = ITEMS["efficiency"]
+    options = Options(repeats=1, engine="vllm", model="a b", set=("x.y=1", "z=2"), label="mine")
+    assert options_in(command_of(item, options)) == options
+    with pytest.raises(UsageError, match="a part's command cannot be read: "):
+        options_in("python -m benchmarks flying")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("host.slots=8", "`host.slots` is the measurement's own: use --slots"),
+        ("study.n=16", "`n` is the measurement's own: it is fixed"),
+        ("knobs.beam_width=2", "`knobs.beam_width` is the measurement's own: it is fixed"),
+    ],
+)
+def test_keys_that_a_measurement_sets_itself_are_refused(
+    word: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["efficiency", "--set", word, "-o", str(tmp_path / "b.json")])
+    assert says in capsys.readouterr().err
+
+
+def test_the_page_says_what_was_run() -> None:
+    told = setting(Options(verifier="value-head", set=("sampling.max_tokens=32",)))
+    assert told == (
+        "SmolLM2-135M-Instruct with weights of 8 bits solves the first problems of "
+        "`grade-school-report` after the 8 worked examples of the prompt `grade-school`, at "
+        "temperature 0.5, at most 32 tokens a solution, 48 a step; `\\n` ends a step. The value "
+        "head `smollm2-135m` of the package reads layer 20 of a copy of SmolLM2-135M-Instruct of "
+        "its own, on OpenVINO in float32: the bare question, without the examples, and the steps."
+    )
+    assert setting(Options(engine="vllm", model="mine")).startswith("`mine` solves ")
+    assert setting(Options(verifier="judge")).endswith("The verifier is `judge`.")
+
+
+@pytest.mark.parametrize(
+    ("engine", "verifier", "shared", "reason"),
+    [
+        ("embedded", "value-head", "0.90", "with the verifier's time in the bound, the runs reach"),
+        ("embedded", "arithmetic", "0.90", "measured once, and its rate drifts"),
+        ("vllm", "value-head", "-", "share what the engine's model leaves"),
+        ("vllm", "arithmetic", "-", "measured once, and its rate drifts"),
+    ],
+)
+def test_a_missed_goal_is_told_with_its_reason(
+    engine: str, verifier: str, shared: str, reason: str
+) -> None:
+    run = Reached("sample", 0, 100.0, 10.0, 6.0, 3.0, 12.0, 9.0)
+    results = efficiency.Results(8, 64, 2, (((1, 10.0), (2, 20.0)),), (run,))
+    lines = list(efficiency.section(results, Options(engine=engine, verifier=verifier)))
+    [row] = [line for line in lines if line.startswith("| sample")]
+    assert row.split(" | ")[1:4] == ["0.60", "0.9", shared]
+    [missed] = [line for line in lines if line.startswith("Below the goal: sample 0.60. ")]
+    assert reason in missed
+    reached = replace(run, seconds=6.0)
+    lines = list(efficiency.section(replace(results, runs=(reached,)), Options()))
+    assert not any(line.startswith("Below") for line in lines)
+
+
+def test_what_was_done_about_a_profile_is_told_once() -> None:
+    results = profiling.Results((profiling.Profile("sample", 1, {"ponder/types": 1.0}),))
+    told = "What was done since the profile `before`"
+    assert told in next(iter(profiling.section(results, Options())))
+    assert told not in next(iter(profiling.section(results, Options(label="before"))))
 
 
 def test_another_file_is_not_overwritten(
@@ -379,7 +486,10 @@ def test_slots_are_idle_while_their_next_samples_are_being_scored() -> None:
 def test_no_order_of_work_gains_more_than_engine_and_verifier_take_together() -> None:
     # A token: lock-step 10 ms, ponder 4; the bare engine 2, the verifier 1 more.
     runs = (Taken(4, 2, 0, "ponder", 1000, 4.0, 1.0), Taken(4, 2, 0, "lockstep", 1000, 10.0))
-    *_, row = section(Results(64, runs, (((4, 200.0), (64, 500.0)),)))
+    results = Results(64, runs, (((4, 200.0), (64, 500.0)),))
+    *_, row, _, reason = section(results, Options(verifier="value-head"))
+    assert "Below the goal: 2.50 at n = 4. " in reason
+    assert "estimates of the most are 3.33: queueing alone gains the engine 2.50" in reason
     assert row.strip("| ").split(" | ") == ["4", "2", "2.50", "5", "4.00", "10.00", "2.50", "3.33"]
 
 
