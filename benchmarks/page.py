@@ -14,7 +14,7 @@ _OPENING = """# Benchmarks
 Each part is taken alone by the command beneath it and joins [benchmarks.json](benchmarks.json), \
 which holds every repeat; this page is written from that file. Commands need `make dev` and are \
 run by `.venv/bin/python` at the commit named (`-dirty`: with changes beside it): they measure the \
-code that they are run from. What names vLLM runs by `.venv-vllm/bin/python`; `make bench-vllm` \
+code that they are run from. What names vLLM runs by `.venv-vllm/bin/python`; `make vllm-model` \
 makes that and the model's folder first. Figures are ratios taken side by side in one run: the \
 median, and the range of the repeats in brackets, where there are several.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import json
+import subprocess
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from benchmarks.command import command_of, options_in
 from benchmarks.efficiency import Reached
 from benchmarks.items import ITEMS
 from benchmarks.lockstep import Results, Taken, WholePrefixes, section
+from benchmarks.machine import commit_of
 from benchmarks.options import Options
 from benchmarks.overhead import NodeTime, growths
 from benchmarks.page import page
@@ -693,3 +695,25 @@ async def test_a_watched_engine_notes_each_sample() -> None:
     completions = [c async for c in engine.generate(prefix, Sampling(separator="\n\n"), [1, 2, 3])]
     assert [drawn.tokens for drawn in engine.drawn] == [c.usage.generated for c in completions]
     assert all(drawn.end >= drawn.start for drawn in engine.drawn)
+
+
+def test_results_that_are_kept_do_not_make_a_working_tree_dirty(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        told = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@x.example"]
+        return subprocess.run([*told, *words], check=True, capture_output=True, text=True).stdout
+
+    assert commit_of(tmp_path) == "unknown"
+    (tmp_path / "docs").mkdir()
+    kept, code = tmp_path / "docs" / "benchmarks.json", tmp_path / "code.py"
+    for file in (kept, code):
+        file.write_text("1")
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "first")
+    head = git("rev-parse", "HEAD")[:12]
+    assert commit_of(tmp_path) == head
+    kept.write_text("2")
+    (tmp_path / "untracked").write_text("2")
+    assert commit_of(tmp_path) == head
+    code.write_text("2")
+    assert commit_of(tmp_path) == f"{head}-dirty"
