@@ -53,7 +53,7 @@ async def _rate(engine: Engine, todo: Work, sequences: int, rounds: int) -> floa
     watched = WatchedEngine(engine)
     sampling = todo.recipe.study.sampling.sampling().whole()
     samples = max(rounds * sequences, min(LEAST, LEAST * rounds // ROUNDS))
-    start, end = await _full_window(watched, _draws(todo, sequences), sampling, sequences, samples)
+    start, end = await _full_window(watched, draws(todo, sequences), sampling, sequences, samples)
     return tokens_between(watched.drawn, start, end) / (end - start)
 
 
@@ -95,7 +95,7 @@ async def _full_window(
     return engine.drawn[sequences - 1].end, engine.drawn[sequences + samples - 1].end
 
 
-def _draws(todo: Work, run: int) -> Iterator[tuple[Prefix, int]]:
+def draws(todo: Work, run: int) -> Iterator[tuple[Prefix, int]]:
     """Prefixes and seeds; other seeds for each `run`."""
     for turn in itertools.count():
         for problem in todo.problems:

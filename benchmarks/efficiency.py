@@ -9,6 +9,7 @@ from statistics import fmean
 from benchmarks.alone import seconds_alone
 from benchmarks.bare import ROUNDS, rate_curve, rates_at, read_prompts
 from benchmarks.bound import RateCurve, chains_of, replay, steady_seconds
+from benchmarks.library import Batch, batch
 from benchmarks.options import Options
 from benchmarks.repeats import Spread
 from benchmarks.setting import setting
@@ -69,6 +70,8 @@ class Results:
     curves: tuple[tuple[tuple[int, float], ...], ...]
     """One a repeat: (sequences at once, tokens a second)."""
     runs: tuple[Reached, ...]
+    batches: tuple[Batch, ...] = ()
+    """Of the embedded engine, one a repeat: its library beside ponder's adapter."""
 
     def bare_rate(self, run: Reached) -> float:
         """The bare engine's with all slots, as it was beside the run."""
@@ -80,6 +83,7 @@ async def measure(options: Options) -> Results:
     n, problems = (4, 4) if options.small else (N, options.problems or PROBLEMS)
     curves: list[RateCurve] = []
     runs: list[Reached] = []
+    batches: list[Batch] = []
     async with parts(options) as (engine, verifier):
         warm_up = work(options, "beam_search", n, max(problems // 16, 1), seed=1000)
         await watched_run(warm_up, engine, verifier)
@@ -89,6 +93,8 @@ async def measure(options: Options) -> Results:
             await read_prompts(engine, bare)
             curve = await rate_curve(engine, bare, options.slots, rounds=rounds)
             curves.append(curve)
+            if options.engine == "embedded":
+                batches.append(await batch(engine, bare, options.slots))
             before = curve.top
             for strategy in STRATEGIES:
                 todo = work(options, strategy, n, problems, seed=repeat)
@@ -100,7 +106,8 @@ async def measure(options: Options) -> Results:
                 run = reached(strategy, repeat, watched, beside, options.slots, scoring)
                 runs.append(replace(run, bare_rates=(before, after)))
                 before = after
-    return Results(n, problems, options.slots, tuple(c.points for c in curves), tuple(runs))
+    points = tuple(curve.points for curve in curves)
+    return Results(n, problems, options.slots, points, tuple(runs), tuple(batches))
 
 
 def reached(
@@ -166,6 +173,9 @@ def section(results: Results, options: Options) -> Iterator[str]:
         ("sequences at once", *(str(count) for count, _ in results.curves[0])),
         [("bare engine, tokens a second", *_rates(results))],
     )
+    if results.batches:
+        yield ""
+        yield _library(results)
 
 
 def _by_strategy(results: Results) -> dict[str, list[Reached]]:
@@ -238,6 +248,19 @@ def _shared(results: Results) -> str:
         "Where engine and verifier compute on the same processors, no order of work can hide the "
         "verifier's: the next column adds to the bound an estimate of what it takes for the run's "
         f"own calls by itself, {how}."
+    )
+
+
+def _library(results: Results) -> str:
+    """The adapter beside the library."""
+    adapter = Spread.of([batch.tokens / batch.adapter_seconds for batch in results.batches])
+    library = Spread.of([batch.tokens / batch.library_seconds for batch in results.batches])
+    ratio = Spread.of([batch.library_seconds / batch.adapter_seconds for batch in results.batches])
+    return (
+        f"One batch of {results.slots} samples, started together, to the end of the last: "
+        f"{adapter.shown(0)} tokens a second through ponder's adapter, {library.shown(0)} by the "
+        "library's own `ContinuousBatchingPipeline.generate` on the same prompts to the same "
+        f"lengths; the first over the second, {ratio.shown()}."
     )
 
 

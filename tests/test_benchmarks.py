@@ -33,6 +33,7 @@ from benchmarks.calibration import ItemTime
 from benchmarks.command import command_of, options_in
 from benchmarks.efficiency import Reached
 from benchmarks.items import ITEMS
+from benchmarks.library import Batch, batch
 from benchmarks.lockstep import Results, Taken, WholePrefixes, section
 from benchmarks.machine import commit_of
 from benchmarks.options import Options
@@ -45,7 +46,7 @@ from benchmarks.scripted import STEPS, judged, reasons, reasons_a_step
 from benchmarks.setting import setting
 from benchmarks.waiting import idle_share, waiting_seconds
 from benchmarks.watching import WatchedEngine, WatchedVerifier, covered, only_in_first
-from benchmarks.workload import Watched, watched_run, work
+from benchmarks.workload import Watched, parts, watched_run, work
 from ponder.engines.base import Capabilities
 from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import EngineError, UsageError, VerifierError
@@ -233,6 +234,24 @@ def test_a_missed_goal_is_told_with_its_reason(
     reached = replace(run, seconds=6.0)
     lines = list(efficiency.section(replace(results, runs=(reached,)), Options()))
     assert not any(line.startswith("Below") for line in lines)
+
+
+def test_the_adapter_is_told_beside_its_library() -> None:
+    run = Reached("sample", 0, 100.0, 10.0, 9.5, 3.0, 12.0, 9.0)
+    batches = (Batch(100, 2.0, 1.0), Batch(100, 1.0, 1.0), Batch(100, 1.0, 0.8))
+    results = efficiency.Results(8, 64, 2, (((2, 20.0),),), (run,), batches)
+    *_, told = efficiency.section(results, Options())
+    assert "100 (50 to 100) tokens a second through ponder's adapter, 100 (100 to 125)" in told
+    assert told.endswith("the first over the second, 0.80 (0.50 to 1.00).")
+
+
+@pytest.mark.engine
+async def test_the_library_draws_a_batch_without_ponder() -> None:
+    options = Options("small", 1, slots=2, set=("sampling.max_tokens=8",))
+    async with parts(options) as (engine, _):
+        drawn = await batch(engine, work(options, "sample", 8, 1), 2)
+    assert 2 <= drawn.tokens <= 16
+    assert min(drawn.adapter_seconds, drawn.library_seconds) > 0
 
 
 def test_what_was_done_about_a_profile_is_told_once() -> None:
