@@ -322,14 +322,21 @@ async def test_ending_early_frees_the_server(way: str) -> None:
         fake.pause = 0.001
         async with aclosing(engine.generate(PROBLEM, endless, [1, 2, 3])) as stream:
             assert (await anext(stream)).index == 0
+            await until_running(fake, 2)
             if way == "cancelled":
                 task = asyncio.create_task(drawn(engine, PROBLEM, endless, 4, 5))
-                await asyncio.sleep(0.05)
+                await until_running(fake, 4)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-        await asyncio.wait_for(fake.idle.wait(), 2)
+        await asyncio.wait_for(fake.idle.wait(), 10)
         assert fake.abandoned == (2 if way == "closed" else 4)
+
+
+async def until_running(fake: FakeServer, count: int) -> None:
+    async with asyncio.timeout(10):
+        while fake.running != count:  # noqa: ASYNC110  there is nothing to be told of
+            await asyncio.sleep(0.005)
 
 
 async def test_no_more_requests_at_once_than_allowed() -> None:

@@ -9,6 +9,8 @@ import sys
 import time
 import weakref
 from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,10 +106,14 @@ async def test_problems_are_opened_only_while_slots_are_free(tmp_path: Path) -> 
 async def test_no_problem_is_opened_while_too_much_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, begun = asyncio.Event(), set[str]()
+    kept, full, begun = asyncio.Event(), asyncio.Event(), set[str]()
+    waiting: list[str] = []
     finish = RunStore.finish
 
     async def slow_disk(self: RunStore, trace: Trace, **options: Any) -> None:
+        waiting.append(trace.problem_id)
+        if len(waiting) == 3:
+            full.set()
         await kept.wait()
         await finish(self, trace, **options)
 
@@ -119,7 +125,9 @@ async def test_no_problem_is_opened_while_too_much_waits_for_the_disk(
     monkeypatch.setattr("ponder.runner.UNKEPT", 6)
     with opened(tmp_path, 12) as store:
         running = asyncio.create_task(solved(World(script=noting), RepeatedSampling(n=2), store))
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(full.wait(), 60)
+        for _ in range(200):
+            await asyncio.sleep(0)
         assert 3 <= len(begun) <= 3 + 4, "those that wait, and what was open beside the last"
         kept.set()
         await running
@@ -151,21 +159,35 @@ async def test_no_problem_is_opened_while_too_many_answers_wait_for_the_parser(
 
 
 async def test_nothing_waits_for_a_straggler(tmp_path: Path) -> None:
-    ended: list[str] = []
+    """The first problem's samples come when all others have ended."""
+    ended, others = list[str](), asyncio.Event()
 
     class Watch:
         on_node = on_decision = staticmethod(lambda *_: None)
 
         def on_problem_done(self, problem_id: str, _trace: Trace) -> None:
             ended.append(problem_id)
+            if len(ended) == 11:
+                others.set()
 
     world = World(slots=4)
-    slow = 0.5
-    world.engine._latency = lambda prefix, _seed: slow if prefix.problem.id == "p000" else 0.001
+    generate = world.engine.generate
+
+    async def held(
+        prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        if prefix.problem.id == "p000":
+            await others.wait()
+        async with aclosing(generate(prefix, sampling, seeds)) as completions:
+            async for completion in completions:
+                yield completion
+
+    world.engine.generate = held  # type: ignore[method-assign]
     with opened(tmp_path, 12) as store:
         method = world.method(RepeatedSampling(n=2))
         jobs = [Job(e.problem, method, store, Watch()) for e in store.examples()]
-        await run(jobs, Slots(4))
+        async with asyncio.timeout(60):
+            await run(jobs, Slots(4))
     assert ended[-1] == "p000"
 
 
