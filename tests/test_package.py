@@ -127,6 +127,8 @@ def test_an_extra_that_an_error_names_exists() -> None:
         ("layers", "newcomer.py", '"""A module without a layer."""'),
         ("seams", "strategies/__init__.py", "import ponder.engines.newcomer"),
         ("seams", "session/__init__.py", "import ponder.verifiers"),
+        ("strategies", "strategies/sample.py", "import ponder.session.slots"),
+        ("strategies", "strategies/sample.py", "import ponder.engines.base"),
         ("face", "types.py", "import ponder"),
     ],
 )
