@@ -80,7 +80,7 @@ traces = st.builds(
     chosen=st.none() | paths,
     spent=spending,
     selector=texts,
-    stopped=st.sampled_from(["complete", "budget", "deadline"]),
+    stopped=st.sampled_from(["complete", "settled", "budget", "deadline"]),
     n=st.integers(0, 512),
 )
 messages = st.builds(Message, st.sampled_from(["system", "user"]), texts)
