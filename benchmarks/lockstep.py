@@ -145,6 +145,7 @@ async def in_lockstep(
     watched = WatchedEngine(engine)
     answers = answer_kind(ANSWERS)
     method = method_of(todo.recipe, watched, [WholePrefixes(verifier)], answers)
+    method = replace(method, options=replace(method.options, early=False))
     slots = Slots(todo.recipe.host.slots or engine.capabilities.slots)
     for problem in todo.problems:
         await solve(problem, method, MemoryCallLog(), slots)
