@@ -54,7 +54,7 @@ test-long: dev ## the tests at full size, written down in docs/verification.md
 
 mutants: dev ## change search and session in every small way, an hour: do the tests notice?
 	$(PIP_INSTALL) '$(MUTMUT)'
-	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut run --max-children 6
 	$(BIN)/mutmut export-cicd-stats
 	$(BIN)/python tools/record_mutations.py mutants/mutmut-cicd-stats.json docs/verification.md
 
