@@ -469,6 +469,7 @@ async def test_a_server_that_answers_nothing_is_one_clear_line() -> None:
         ({"concurrency": 0}, "`concurrency` must be at least 1, got 0"),
         ({"base_url": "http://x:port"}, "not a URL"),
         ({"base_url": "localhost:8000"}, "not an http.s. URL"),
+        ({"base_url": "http://127.0.0.1:99999/v1"}, "a port is a number from 1 to 65535"),
         ({"timeout": 0.0}, "`timeout` must be over 0"),
         ({"chat_template": "no/such/file.jinja"}, "chat template 'no/such/file.jinja'"),
         ({"chat_template": "{% for"}, "chat template cannot be read"),

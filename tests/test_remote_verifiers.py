@@ -413,6 +413,11 @@ def test_a_verifier_works_in_one_event_loop_after_the_other(checkpoint: Path) ->
         ({"timeout": 0}, "`timeout` must be over 0 seconds, got 0"),
         ({"block_size": 0}, "`block_size` must be at least 1, got 0"),
         ({"base_url": "localhost:8000"}, "not an http"),
+        (
+            {"base_url": "http://h:65536/v1"},
+            "a port is a number from 1 to 65535, got .http://h:65536",
+        ),
+        ({"base_url": "http://h:0"}, "a port is a number from 1 to 65535, got .http://h:0"),
         ({"family": None}, "no family of reward models fits 'prm'"),
     ],
 )

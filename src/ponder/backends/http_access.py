@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Generator
+from typing import Final
 
 import httpx
 
 from ponder.errors import UsageError
+
+LAST_PORT: Final = 65535
 
 
 class KeyFromEnvironment(httpx.Auth):
@@ -51,6 +54,8 @@ def checked_url(base_url: str) -> str:
         raise UsageError("a URL with a password or query: put the key in the environment instead")
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"not an http(s) URL: {base_url!r}, as in http://localhost:8000/v1")
+    if url.port is not None and not 0 < url.port <= LAST_PORT:
+        raise UsageError(f"a port is a number from 1 to {LAST_PORT}, got {base_url!r}")
     return str(url)
 
 
