@@ -293,8 +293,23 @@ def test_an_engine_that_does_not_open_leaves_no_run(
     words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
     status, line = failing(capsys, *words, "--model", "tests.playing:resaons")
     assert status == 2
-    assert "cannot load the script" in line
+    assert "cannot load the function 'tests.playing:resaons'" in line
     assert ponder(*words, "--model", "tests.playing:reasons") == 0
+
+
+def test_a_script_of_the_current_folder_is_found_and_its_bugs_are_told(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_script.py").write_text("def f(prefix, seed):\n    raise KeyError('x')\n")
+    (tmp_path / "cut_script.py").write_text("def f(:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2]
+    assert ponder(*words, "--model", "own_script:f", "-o", "own") == 1
+    assert "every sample failed: the script raised KeyError: 'x'" in capsys.readouterr().err
+    status, line = failing(capsys, *words, "--model", "cut_script:f", "-o", "cut")
+    assert status == 2
+    assert "cannot load the function 'cut_script:f': SyntaxError: " in line
 
 
 def says_nine(_prefix: Prefix, _seed: int) -> str:

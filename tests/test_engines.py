@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ponder.engines import EmbeddedEngine, Reply, ScriptedEngine
 from ponder.engines.base import Engine
+from ponder.errors import EngineLostError
 from ponder.types import Prefix, Problem, Sampling
 from tests.contracts.engine_contract import CONTRACT, Check
 from tests.engine_fixture import ENGINE_MARKS, embedded_engine
@@ -46,3 +49,37 @@ async def test_a_scripted_failure_keeps_what_was_there() -> None:
     assert engine.calls == 2
     await engine.aclose()
     assert engine.closed
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (ValueError("no\nidea"), "the script raised ValueError: no idea"),
+        (None, "the script must return a text or a Reply, got NoneType"),
+        (7, "the script must return a text or a Reply, got int"),
+    ],
+)
+async def test_a_script_that_fails_or_says_nothing_fails_its_sample_alone(
+    said: object, told: str
+) -> None:
+    def script(_prefix: Prefix, seed: int) -> Any:
+        if seed == 0:
+            return "a b"
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    root = Prefix.root(Problem.ask("?"))
+    engine = ScriptedEngine(script)
+    got = {c.index: c async for c in engine.generate(root, Sampling(), [0, 1])}
+    assert (got[0].error, got[1].error) == (None, told)
+    assert (got[0].text, got[1].ended) == ("a b", "aborted")
+
+
+async def test_a_script_plays_an_engine_that_ends_for_good() -> None:
+    def script(_prefix: Prefix, _seed: int) -> str:
+        raise EngineLostError("it is gone")
+
+    root = Prefix.root(Problem.ask("?"))
+    with pytest.raises(EngineLostError, match="it is gone"):
+        await anext(ScriptedEngine(script).generate(root, Sampling(), [0]))

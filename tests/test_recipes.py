@@ -175,8 +175,11 @@ async def test_scripted_engines_by_name() -> None:
     engine = await open_engine(asked, print)
     assert engine.capabilities.slots == 3
     for model, message in (
-        (None, "needs `model` = module:function, got 'nothing'"),
-        ("no_such_module:x", "cannot load the script"),
+        (None, "needs `model` = module:function"),
+        ("no_such_module:x", "`scripted`: cannot load the function 'no_such_module:x': No module"),
+        (":x", "`scripted`: a function is named as module:name, got ':x'"),
+        (".mod:x", "`scripted`: a function is named by its module, as score:judge, got '.mod:x'"),
+        ("math:pi", "`scripted` needs a function, got 'math:pi': 3.14"),
     ):
         with pytest.raises(UsageError, match=message):
             await open_engine(recipe(engine="scripted", model=model), print)

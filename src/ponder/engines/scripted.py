@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from ponder.engines.base import Capabilities
+from ponder.errors import EngineLostError
 from ponder.search.steps import first_end
 from ponder.types import Completion, Ended, Prefix, Sampling, Usage
 
@@ -34,7 +35,7 @@ class Reply(NamedTuple):
 
 
 Script = Callable[[Prefix, int], str | Reply]
-"""From the prefix and the sample's seed to the rest of the solution."""
+"""From the prefix and the sample's seed to the rest of the solution; what it raises fails one."""
 
 
 _TOKEN = re.compile(r"\S+\s*|\s+")
@@ -97,8 +98,7 @@ class ScriptedEngine:
                 async for index in ended:
                     left -= 1
                     self.running -= 1
-                    said = self._script(prefix, seeds[index])
-                    reply = Reply(said) if isinstance(said, str) else said
+                    reply = self._reply(prefix, seeds[index])
                     if not reply.drops:
                         yield asked.completion(reply, index)
         finally:
@@ -107,6 +107,24 @@ class ScriptedEngine:
     async def aclose(self) -> None:
         """Note that it was closed."""
         self.closed = True
+
+    def _reply(self, prefix: Prefix, seed: int) -> Reply:
+        """What the script says; what it raises, and what is no reply, fails the sample.
+
+        EngineLostError is raised on: it is how a script plays an engine that ends for good.
+        """
+        try:
+            said: object = self._script(prefix, seed)
+        except EngineLostError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever the user's script raises
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            return Reply("", error=f"the script raised {line}")
+        reply = Reply(said) if isinstance(said, str) else said
+        if isinstance(reply, Reply):
+            return reply
+        kind = type(said).__name__
+        return Reply("", error=f"the script must return a text or a Reply, got {kind}")
 
     async def _ended(self, prefix: Prefix, seeds: Sequence[int]) -> AsyncGenerator[int, None]:
         """The samples' indices, each after its latency."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from ponder.backends.models import cache_folder
 from ponder.engines.base import Engine
-from ponder.engines.scripted import ScriptedEngine
+from ponder.engines.scripted import Script, ScriptedEngine
 from ponder.errors import UsageError
 from ponder.recipes.recipe import Host, Recipe, Study
 from ponder.recipes.vllm import open_vllm, vllm_options
@@ -27,7 +26,7 @@ from ponder.strategies.self_refine import SelfRefine
 from ponder.verifiers.arithmetic import ArithmeticVerifier
 from ponder.verifiers.base import Verifier
 from ponder.verifiers.confidence import ConfidenceVerifier
-from ponder.verifiers.function import FunctionVerifier
+from ponder.verifiers.function import FunctionVerifier, load_function
 from ponder.verifiers.judge import JudgeVerifier
 from ponder.verifiers.mix import MixVerifier
 from ponder.verifiers.random import RandomVerifier
@@ -214,14 +213,14 @@ async def _open_openai(study: Study, host: Host, on_busy: Callable[[], None] | N
     )
 
 
-def _script(model: str | None) -> Any:
+def _script(model: str | None) -> Script:
     """The function `module:name` that plays the scripted engine."""
-    module, _, name = (model or "").partition(":")
-    if not name:
-        raise UsageError(
-            f"the engine `scripted` needs `model` = module:function, got {model or 'nothing'!r}"
-        )
+    if not model:
+        raise UsageError("the engine `scripted` needs `model` = module:function")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot load the script {model!r}: {error}") from None
+        found: object = load_function(model)
+    except UsageError as error:
+        raise UsageError(f"the engine `scripted`: {error}") from error
+    if not callable(found):
+        raise UsageError(f"the engine `scripted` needs a function, got {model!r}: {found!r}")
+    return cast("Script", found)
