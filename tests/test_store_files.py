@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ponder.errors import UsageError
-from ponder.store.files import check_is_folder, replace_file
+from ponder.store.files import check_can_be_filled, check_is_folder, replace_file
 
 
 def test_a_file_is_replaced_and_folders_above_it_are_made(tmp_path: Path) -> None:
@@ -53,3 +53,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         check_is_folder(path)
     check_is_folder(tmp_path)
     check_is_folder(tmp_path / "none")
+
+
+def test_a_place_to_write_in_is_checked_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_can_be_filled(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "in" / "it"):
+        with pytest.raises(UsageError, match="file is a file, and a folder is wanted"):
+            check_can_be_filled(place)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UsageError, match=f"cannot write in {tmp_path}: name another place"):
+        check_can_be_filled(tmp_path / "new")

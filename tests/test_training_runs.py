@@ -26,6 +26,7 @@ from ponder.evals.bootstrap import Estimated
 from ponder.report.training import training_lines
 from ponder.training import held_out
 from ponder.training.base_model import BaseModel
+from ponder.training.feature_files import FeatureFiles
 from ponder.training.graded_runs import GradedProblem, GradedRun, distinct, read_graded
 from ponder.training.heads import value_head
 from ponder.training.held_out import Predict, Predicted
@@ -479,6 +480,17 @@ async def test_stopping_keeps_what_is_read(sampled: Path, tmp_path: Path) -> Non
     run = read_graded(sampled / "plays")
     training = Training([run], base(WordStates), tmp_path, HeadSettings(), Silent(), stop=stop)
     assert await training.train() is None
+
+
+async def test_a_full_disk_is_no_group_of_errors(
+    sampled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "features")
+
+    monkeypatch.setattr(FeatureFiles, "save", full)
+    with pytest.raises(OSError, match="No space left on device: 'features'"):
+        await train(read_graded(sampled / "plays"), tmp_path, WordStates)
 
 
 async def test_layers_side_by_side_are_read_as_they_are_served(

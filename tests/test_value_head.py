@@ -33,7 +33,14 @@ from ponder.verifiers.head_config import (
     Prompt,
     TrainingFigures,
 )
-from ponder.verifiers.head_file import RECENT, Dense, ValueHead, parts_of, step_features
+from ponder.verifiers.head_file import (
+    ARRAYS_FILE,
+    RECENT,
+    Dense,
+    ValueHead,
+    parts_of,
+    step_features,
+)
 from ponder.verifiers.openvino_base import FolderTokenizer
 from ponder.verifiers.reward_opening import DType
 from ponder.verifiers.state_reader import StateReader
@@ -139,6 +146,12 @@ def test_a_head_comes_back_from_its_files(hidden: int, tmp_path: Path) -> None:
     assert again.identity == head.identity
     features = np.random.default_rng(1).standard_normal((7, 8)).astype(np.float32)
     np.testing.assert_array_equal(again.predict(features), head.predict(features))
+
+
+def test_a_head_that_cannot_be_written_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / ARRAYS_FILE).mkdir()
+    with pytest.raises(VerifierError, match=f"cannot write {tmp_path / ARRAYS_FILE}: "):
+        made_head(OTHER, 4).save(tmp_path)
 
 
 def test_the_head_of_the_gsm8k_recipe_is_for_any_machine() -> None:

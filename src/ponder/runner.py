@@ -267,11 +267,14 @@ def _check_recorded(method: Method) -> None:
 
 @asynccontextmanager
 async def unwrapped() -> AsyncIterator[None]:
-    """Raise the first error of ponder instead of the group of task groups that it came in."""
+    """Raise the first error of ponder instead of the group of task groups that it came in.
+
+    Or the first of the file system, which names its file, where there is none of ponder.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
-        errors = group.subgroup(PonderError)
+        errors = group.subgroup(PonderError) or group.subgroup(OSError)
         if errors is None:
             raise
         raise first_error(errors) from None

@@ -12,6 +12,7 @@ from ponder.cli.terminal import announce, errors, interruptible, output, print_j
 from ponder.errors import PonderError, UsageError
 from ponder.report.counting import CountingProgress
 from ponder.report.training import training_lines
+from ponder.store.files import check_can_be_filled
 from ponder.training.base_model import base_model
 from ponder.training.graded_runs import GradedRun, read_graded
 from ponder.training.label_formats import read_labels
@@ -105,8 +106,8 @@ def train_verifier(
     """
     if folder is None:
         raise UsageError("no folder for the head: give `-o DIR`")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file: give `-o` a folder")
+    for place in (folder, cache or folder):
+        check_can_be_filled(place)
     chosen = _layers(layers)
     with working("reading"):
         graded = [read_graded(run, problems) for run in runs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from ponder.errors import UsageError
@@ -12,6 +13,15 @@ def check_is_folder(path: Path) -> None:
     """Raise UsageError where a file stands in the place of a folder."""
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, and a folder is wanted: name another place")
+
+
+def check_can_be_filled(path: Path) -> None:
+    """Raise UsageError where `path` is no folder to write in, and cannot be made; makes nothing."""
+    # Unlike Path.exists, this is false for what may not be looked at.
+    place = next(filter(os.path.exists, (path, *path.absolute().parents)))
+    check_is_folder(place)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write in {place}: name another place, or change who may write")
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

@@ -102,9 +102,12 @@ class ValueHead:
         return 0.5 * (1 + np.tanh(scaled / 2))
 
     def save(self, folder: Path) -> None:
-        """Write both files, the folder first."""
+        """Write both files, the folder first; raises VerifierError or OSError, naming the file."""
         folder.mkdir(parents=True, exist_ok=True)
-        _safetensors().save_file(self._arrays(), folder / ARRAYS_FILE)
+        try:
+            _safetensors().save_file(self._arrays(), folder / ARRAYS_FILE)
+        except _safetensors_error() as error:
+            raise VerifierError(f"cannot write {folder / ARRAYS_FILE}: {_line(error)}") from error
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n")
 
     @classmethod
