@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,29 @@ async def test_asolve_with_objects() -> None:
         verifier=ArithmeticVerifier(),
     )
     assert trace.nodes[0].scores.keys() == {"arithmetic"}
+
+
+@pytest.mark.parametrize("strategy", ["sample", "beam_search"])
+async def test_a_verifier_that_scores_nothing_is_told_with_the_first_reason(strategy: str) -> None:
+    def boom(_problem: ponder.Problem, _steps: tuple[str, ...]) -> list[float]:
+        raise ValueError("boom")
+
+    with pytest.warns(UserWarning, match="^nothing could be scored: function: ValueError: boom$"):
+        await ponder.asolve(
+            "What?", model=ScriptedEngine(reasons), verifier=boom, strategy=strategy, n=2
+        )
+
+
+async def test_a_verifier_that_scores_something_is_no_warning() -> None:
+    asked: list[object] = []
+
+    def rarely(_problem: ponder.Problem, steps: tuple[str, ...]) -> list[float]:
+        asked.append(steps)
+        return [0.5] * (len(steps) if len(asked) > 1 else -1)
+
+    with warnings.catch_warnings(action="error"):
+        trace = await ponder.asolve("?", model=ScriptedEngine(reasons), verifier=rarely, n=2)
+    assert {node.scores["function"] is None for node in trace.nodes} == {True, False}
 
 
 @pytest.mark.parametrize(

@@ -467,6 +467,33 @@ def test_a_question_of_which_every_sample_fails_fails(
     assert "every sample failed: out of order" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("strategy", ["sample", "beam_search"])
+def test_a_question_of_which_nothing_can_be_scored_fails_with_its_answer(
+    strategy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "scripted.toml"
+    recipe.write_text('[study]\nengine = "scripted"\nmodel = "tests.test_cli:says_nine"\n')
+    words = ["solve", "What?", "--recipe", recipe, "--n", 2, "--strategy", strategy]
+    with pytest.warns(UserWarning, match="nothing could be scored: function: ValueError: boom"):
+        assert ponder(*words, "--verifier", "tests.test_cli:boom") == 1
+    assert capsys.readouterr().out in ("9\n", "no answer\n")
+    assert ponder(*words, "--verifier", "random") == 0
+
+
+def boom(_problem: Problem, _steps: tuple[str, ...]) -> list[float]:
+    raise ValueError("boom")
+
+
+def test_an_error_without_words_is_told_by_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("ponder.cli.solve._solve", late)
+    assert failing(capsys, "solve", "What?") == (1, "ponder: TimeoutError\n")
+
+
 def test_a_recipes_seed_is_the_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "seeded.toml"
     recipe.write_text('[study]\nengine = "scripted"\nmodel = "tests.playing:reasons"\nseed = 7\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ponder.errors import UsageError
 from ponder.prompts import load_prompt
 from ponder.recipes import Recipe, Study
 from ponder.recipes.registry import check_scored, strategy_of, verifier_of
-from ponder.runner import Method, opened
+from ponder.runner import Method, opened, unscored, why_unscored
 from ponder.runner import solve as solve_one
 from ponder.session import Observer, SessionOptions, Slots
 from ponder.store.log import MemoryCallLog
@@ -55,7 +56,8 @@ async def asolve(
     default the tuned recipe of the default model, and plain defaults for another one.
 
     A `Problem` keeps its own messages; a question gets the prompt around it. Raises UsageError for
-    what cannot be used and EngineError when the model cannot be opened.
+    what cannot be used and EngineError when the model cannot be opened. Warns, with the first
+    reason, where a verifier could score nothing: the answer is then chosen without its scores.
     """
     given = {key: value for key, value in study.items() if value is not None}
     if isinstance(model, str | Path):
@@ -76,15 +78,20 @@ async def asolve(
     check_scored(chosen, verifiers)
     problem = _problem(question, recipe.study)
     answers = answer_kind(recipe.study.answer)
+    log = MemoryCallLog()
     async with _engine(model, recipe, announce) as (engine, slots):
         method = Method(chosen, engine, verifiers, answers, _options(recipe))
         try:
-            return await solve_one(problem, method, MemoryCallLog(), slots, observer=observer)
+            trace = await solve_one(problem, method, log, slots, observer=observer)
         finally:
             await asyncio.to_thread(answers.close)
             if not hasattr(verifier, "info"):  # made here
                 for made in verifiers:
                     await made.aclose()
+    if unscored(trace):
+        reason = why_unscored(log.load(trace.problem_id))
+        warnings.warn(f"nothing could be scored: {reason}", stacklevel=2)
+    return trace
 
 
 def solve(question: str | Problem, **options: Any) -> Trace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
@@ -19,12 +19,13 @@ from ponder.errors import PonderError, ReplayError
 from ponder.recipes import Recipe
 from ponder.recipes.registry import open_engine
 from ponder.session import Observer, ProblemSession, SessionOptions, Slots
+from ponder.session.calls import unpack_scores
 from ponder.store.base import CallKey, CallLog, CallRecord
 from ponder.store.reading import RunReader
 from ponder.store.run import RunStore
 from ponder.strategies.base import Strategy
 from ponder.trace import Trace
-from ponder.types import Problem
+from ponder.types import Problem, ScoreFailure
 from ponder.verifiers.base import Verifier
 from ponder.verifiers.replay import ReplayVerifier
 
@@ -210,6 +211,12 @@ def unscored(trace: Trace) -> bool:
     """Some verifier was asked and could score nothing of the problem."""
     scores = [own for node in trace.nodes for own in node.scores.items()]
     return {name for name, _ in scores} != {name for name, own in scores if own is not None}
+
+
+def why_unscored(calls: Mapping[CallKey, CallRecord]) -> str:
+    """The first reason in a problem's calls that a verifier gave for having no score; else "-"."""
+    scored = (unpack_scores(call) for key, call in calls.items() if key.kind == "score")
+    return next((scores.reason for scores in scored if isinstance(scores, ScoreFailure)), "-")
 
 
 async def replay(store: RunReader, method: Method) -> AsyncIterator[tuple[Trace, Trace]]:

@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         _say(str(error), debug=debug)
         sys.exit(2)
     except (PonderError, OSError) as error:
-        _say(str(error), debug=debug)
+        _say(str(error) or type(error).__name__, debug=debug)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted", debug=debug)

@@ -20,11 +20,9 @@ from ponder.evals.planning import PILOT
 from ponder.evals.study import Plan, plans, run_plans
 from ponder.recipes import Recipe
 from ponder.report.progress import MethodsProgress
-from ponder.runner import RunObserver, all_failed, unscored
-from ponder.session.calls import unpack_scores
+from ponder.runner import RunObserver, all_failed, unscored, why_unscored
 from ponder.store.reading import RunReader, holds_run
 from ponder.trace import Trace
-from ponder.types import ScoreFailure
 
 
 def run(
@@ -170,7 +168,5 @@ def _unscored(reader: RunReader, traces: Sequence[Trace]) -> str | None:
     problems = [trace.problem_id for trace in traces if unscored(trace)]
     if not problems:
         return None
-    calls = reader.log.load(problems[0]).items()
-    failed = (unpack_scores(call) for key, call in calls if key.kind == "score" and call.failed)
-    reason = next((scores.reason for scores in failed if isinstance(scores, ScoreFailure)), "-")
+    reason = why_unscored(reader.log.load(problems[0]))
     return f"nothing of {len(problems)} of {len(traces)} problems could be scored: {reason}"

@@ -16,7 +16,7 @@ from ponder.errors import PonderError, UsageError
 from ponder.recipes import Recipe
 from ponder.report.escape import visible
 from ponder.report.live import LiveSearch
-from ponder.runner import all_failed
+from ponder.runner import all_failed, unscored
 from ponder.store.records import TRACE
 from ponder.trace import Trace
 
@@ -70,6 +70,8 @@ def solve(
         output().print(visible(trace.answer or "no answer"), markup=False, soft_wrap=True)
     if all_failed(trace):
         raise PonderError(f"every sample failed: {trace.nodes[0].error}")
+    if unscored(trace):  # as a warning has said
+        raise typer.Exit(1)
 
 
 def _base(recipe: Path | None, model: str | None) -> Recipe:

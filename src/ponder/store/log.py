@@ -39,6 +39,10 @@ class MemoryCallLog:
     def put(self, key: CallKey, record: CallRecord) -> None:
         self._calls[key] = record
 
+    def load(self, problem_id: str) -> Calls:
+        """The problem's calls by key."""
+        return {key: record for key, record in self._calls.items() if key.problem_id == problem_id}
+
 
 class StoredCallLog:
     """The call log of a run's file, read into memory problem by problem.
