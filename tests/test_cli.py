@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,7 @@ def test_a_search_half_way_to_a_larger_n_is_not_finished(
     captured = capsys.readouterr()
     report = json.loads(captured.out)
     done = report["n_problems"]
+    assert report["n_asked"] == 6
     assert 0 < done < 6
     assert list(report["curves"]["weighted"]) == ["8"]
     assert f"{done} of 6 problems are finished" in captured.err
@@ -135,6 +138,23 @@ def test_a_search_half_way_to_a_larger_n_is_not_finished(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["n_problems"] == 6
     assert "left out" not in captured.err
+
+
+@pytest.mark.parametrize("strategy", ["sample", "beam_search"])
+def test_a_run_without_a_finished_problem_has_no_accuracy(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], strategy: str
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--strategy", strategy, "--verifier", "random"]
+    assert ponder(*words, "-o", tmp_path) == 0
+    with closing(sqlite3.connect(tmp_path / "run.sqlite")) as database, database:
+        database.execute("DELETE FROM traces")
+    capsys.readouterr()
+    assert ponder("report", tmp_path, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["n_problems"], report["n_asked"], report["truncated"]) == (0, 6, None)
+    assert not any(report["curves"].values())
+    assert ponder("report", tmp_path) == 0
+    assert "0 of 6 problems, truncated -, unanswered -" in capsys.readouterr().out
 
 
 def test_samples_that_a_rule_settled_half_way_to_a_larger_n_are_not_mixed(

@@ -270,6 +270,7 @@ def test_without_a_curve_the_headline_is_the_share_of_right_answers() -> None:
     run = pool_run("pool", "majority", problems=8)
     bare = replace(run, summary=run.summary.model_copy(update={"curves": {}}))
     right = sum(run.right(trace) is True for trace in run.traces)
+    assert bare.headline is not None
     assert bare.headline.accuracy == right / 8
     assert bare.headline.ci_low is None
     assert "<td>-</td>" in render_page("Title", [bare])

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from ponder.report.branches import branches
+from ponder.report.fragments import comparison, lede
 from ponder.report.live import LiveSearch, fitting
 from ponder.report.progress import MethodsProgress
-from ponder.report.table import method_table, run_report
+from ponder.report.table import level_lines, method_table, run_report
 from ponder.report.tree import TraceTree
 from ponder.report.view import RunView, method_row
 from ponder.trace import Node, Savings
@@ -111,11 +112,33 @@ def test_run_report_has_intervals_by_selector_and_n_and_the_warning() -> None:
 def test_method_table_prints_a_dash_for_what_is_not_told() -> None:
     untold = search_run(seconds=None)
     rows = [method_row(run) for run in (*demo_runs(), replace(untold, name=HOSTILE[:20]))]
-    drawn = printed(method_table(rows, "Demo"))
-    assert re.search(r"beam search +58\.0 % +51\.0 to 65\.0 +171 +0 +3\.2", drawn)
+    drawn = printed(method_table(rows, "Demo"), width=100)
+    assert re.search(r"beam search +12 +58\.0 % +51\.0 to 65\.0 +171 +0 +3\.2", drawn)
     last = drawn.splitlines()[-2]
     assert last.strip().startswith("</script><script>")
     assert last.split()[-1] == "-"
+
+
+def test_tables_say_how_many_problems_are_finished_where_methods_differ() -> None:
+    whole = pool_run("whole", "majority")
+    part = replace(whole, name="part", traces=whole.traces[:5])
+    bare = whole.summary.model_copy(update={"curves": {}})
+    none = replace(whole, name="none", traces=(), summary=bare)
+    rows = [method_row(run) for run in (whole, part, none)]
+    drawn = printed(method_table(rows))
+    assert re.search(r"whole +12 +46\.5 %", drawn)
+    assert re.search(r"part +5 of 12 +46\.5 %", drawn)
+    assert re.search(r"none +0 of 12 +- +- +- +- +-", drawn)
+    alike = printed(method_table(rows[:1] * 2))
+    assert alike.startswith("12 problems ")
+    assert "method   accuracy" in alike
+    page = comparison([whole, part, none])
+    for told in ('<th scope="col">problems</th>', "<td>12</td>", "<td>5 of 12</td>"):
+        assert told in page
+    assert '<td>0 of 12</td><td class="accuracy">-</td>' in page
+    assert "problems" not in comparison([whole, whole]).partition("<tbody>")[0]
+    assert "part on 5 of 12 problems," in lede([part])
+    assert "none: -" in printed(level_lines([none], ()))
 
 
 def test_live_search_off_a_terminal_prints_plain_lines() -> None:

@@ -70,6 +70,9 @@ class Measured:
     """What the figures of one run are made of."""
 
     problems: tuple[GradedProblem, ...]
+    """The finished ones."""
+    asked: int
+    """Problems that the run holds, finished or not."""
     failed: int
     """Problems whose samples all failed."""
     grades: Grader
@@ -77,10 +80,10 @@ class Measured:
     points: Points
     first_n: Mapping[str, Mapping[int, float]]
     """Accuracy by selector and N; empty for a search."""
-    truncated: float
-    """Share of candidates that reached their token limit."""
-    unanswered: float
-    """Share of candidates without an answer."""
+    truncated: float | None
+    """Share of candidates that reached their token limit; None without candidates."""
+    unanswered: float | None
+    """Share of candidates without an answer; None without candidates."""
     costs: Mapping[str, ProblemCost]
     """By problem id."""
     costing: Costing
@@ -174,6 +177,7 @@ def measure(
     settled = {o.trace.selector for o in outcomes if o.trace.stopped == "settled"}
     return Measured(
         problems=problems,
+        asked=len(known.keys() | {problem.id for problem in problems}),
         failed=sum(outcome.failed for outcome in outcomes),
         grades=used,
         points=_subsets(problems, n, seed) if sampled else _search(problems, n, settled, own),
@@ -218,7 +222,9 @@ def _search(
     Where a stopping rule settled some answers, only by the selector that it guarded: with the
     samples that were not drawn, any other one might have chosen differently.
     """
-    most = n or max((len(problem.candidates) for problem in problems), default=0)
+    if not problems:
+        return {selector: {} for selector in curves.available(problems)}
+    most = n or max(len(problem.candidates) for problem in problems)
     tokens = {problem.id: problem.spent for problem in problems}
     return {
         selector: {most: At(curves.selected(problems, selector), tokens)}
@@ -260,5 +266,5 @@ def _subtree_tokens(outcome: Outcome, count: int, size: int) -> float | None:
     return size * sum(told) / count if len(told) == len(tokens) else None
 
 
-def _share(facts: Sequence[bool]) -> float:
-    return fmean(facts) if facts else 0.0
+def _share(facts: Sequence[bool]) -> float | None:
+    return fmean(facts) if facts else None

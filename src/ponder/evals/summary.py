@@ -53,12 +53,15 @@ class RunReport(TypedDict):
 
     schema: Literal[1]
     n_problems: int
+    """The finished ones, which all figures are of."""
+    n_asked: int
+    """Those that the run holds: more than `n_problems` where it is unfinished."""
     failed: int
     grades: Grader
     curves: Curves
     first_n: dict[str, dict[str, float]]
-    truncated: float
-    unanswered: float
+    truncated: float | None
+    unanswered: float | None
     costs: dict[str, Costs]
     """By N."""
     levels: dict[str, PartReport]
@@ -84,6 +87,7 @@ def summarise(run: Measured) -> RunReport:
     return {
         "schema": 1,
         "n_problems": len(run.problems),
+        "n_asked": run.asked,
         "failed": run.failed,
         "grades": run.grades,
         "curves": _curves(run.points),

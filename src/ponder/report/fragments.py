@@ -14,9 +14,10 @@ from ponder.report.view import (
     RunView,
     Summary,
     method_row,
+    problems_apart,
     warnings,
 )
-from ponder.report.wording import count, interval, share
+from ponder.report.wording import count, interval, of_all, problems_of, share
 
 _COLUMNS = (
     "method",
@@ -39,12 +40,12 @@ def text(content: str) -> str:
 
 def lede(runs: Sequence[RunView]) -> str:
     """One sentence under the title: what was measured, on how much, and who graded."""
-    problems = len({trace.problem_id for run in runs for trace in run.traces})
+    finished = {trace.problem_id for run in runs for trace in run.traces}
+    asked = finished.union(*(run.examples for run in runs))
     subject = f"{len(runs)} methods" if len(runs) > 1 else text(runs[0].name)
     imported = any(run.summary.grades == "imported" for run in runs)
     grader = "by the imported grades" if imported else "by comparison with the reference"
-    noun = "problem" if problems == 1 else "problems"
-    return f"{subject} on {problems:,} {noun}, graded {grader}."
+    return f"{subject} on {problems_of(len(finished), len(asked))}, graded {grader}."
 
 
 def warning_list(runs: Sequence[RunView]) -> str:
@@ -56,10 +57,12 @@ def warning_list(runs: Sequence[RunView]) -> str:
 def comparison(runs: Sequence[RunView]) -> str:
     """The headline table: a row a run."""
     rows = [method_row(run) for run in runs]
-    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    apart = problems_apart(rows)
+    columns = [_COLUMNS[0], *(["problems"] if apart else []), *_COLUMNS[1:]]
+    head = "".join(f'<th scope="col">{name}</th>' for name in columns)
     known = [v for row in rows for v in (row.accuracy, row.low, row.high) if v is not None]
     scale = Scale(*accuracy_range(known), 4, 136)
-    body = "".join(_row(run, row, scale) for run, row in zip(runs, rows, strict=True))
+    body = "".join(_row(run, row, scale, apart=apart) for run, row in zip(runs, rows, strict=True))
     notes = (
         "Tokens and seconds are means a problem. “One at random” is the accuracy of a candidate "
         "picked at random: what choosing adds to it is the selector’s doing."
@@ -103,8 +106,9 @@ def provenance(runs: Sequence[RunView], shared: Mapping[str, str]) -> str:
     return "".join(parts) + _recipes(runs)
 
 
-def _row(run: RunView, row: MethodRow, scale: Scale) -> str:
+def _row(run: RunView, row: MethodRow, scale: Scale, *, apart: bool) -> str:
     cells = (
+        *([f"<td>{of_all(row.problems, row.asked)}</td>"] if apart else []),
         f'<td class="accuracy">{share(row.accuracy)}</td>',
         f"<td>{interval(row.low, row.high)}</td>",
         f"<td>{_whisker(row, scale)}</td>",

@@ -70,7 +70,11 @@ def series(runs: Sequence[RunView], axis: Axis) -> tuple[Series, ...]:
 
 def baselines(runs: Sequence[RunView]) -> tuple[Baseline, ...]:
     """Greedy decoding, where a run of it is given, and one candidate picked at random."""
-    levels = [Baseline(run.name, run.headline.accuracy) for run in runs if run.greedy]
+    levels = [
+        Baseline(run.name, run.headline.accuracy)
+        for run in runs
+        if run.greedy and run.headline is not None
+    ]
     searched = [run for run in runs if not run.greedy]
     pools = [run for run in searched if _is_pool(run)] or searched
     chance = next((run.random_choice for run in pools if run.random_choice is not None), None)

@@ -18,9 +18,10 @@ from ponder.report.view import (
     MethodRow,
     Point,
     RunView,
+    problems_apart,
     warnings,
 )
-from ponder.report.wording import count, interval, share
+from ponder.report.wording import count, interval, of_all, problems_of, share
 
 
 def curve_table(run: RunView) -> Table:
@@ -43,13 +44,20 @@ def curve_table(run: RunView) -> Table:
 
 
 def method_table(rows: Sequence[MethodRow], title: str = "") -> Table:
-    """Methods side by side, as the demo ends; costs are means a problem."""
-    heads = ("method", "accuracy", "95 % interval", "generated", "verifier", "seconds")
-    table = headed(visible(title), heads)
+    """Methods side by side, as the demo ends; costs are means a problem.
+
+    The title, if none is given, says on how many problems; a column does where they differ.
+    """
+    apart = problems_apart(rows)
+    if rows and not title and not apart:
+        title = problems_of(rows[0].problems, rows[0].asked)
+    heads = ("accuracy", "95 % interval", "generated", "verifier", "seconds")
+    table = headed(visible(title), ("method", *(["problems"] if apart else []), *heads))
     for row in rows:
+        held = [of_all(row.problems, row.asked)] if apart else []
         costs = (count(cost) for cost in (row.generated, row.verifier, row.seconds))
         name = Text(visible(row.name))
-        table.add_row(name, share(row.accuracy), interval(row.low, row.high), *costs)
+        table.add_row(name, *held, share(row.accuracy), interval(row.low, row.high), *costs)
     return table
 
 
@@ -57,8 +65,7 @@ def run_report(run: RunView) -> RenderableType:
     """What `ponder report RUN` prints: the curves, the counts, and the warnings."""
     summary = run.summary
     graded = " by the imported grades" if summary.grades == "imported" else ""
-    problems = "problem" if summary.n_problems == 1 else "problems"
-    parts = [f"{summary.n_problems} {problems}{graded}"]
+    parts = [f"{problems_of(summary.n_problems, run.asked)}{graded}"]
     parts += [f"{summary.failed} failed"] if summary.failed else []
     parts += [f"truncated {share(summary.truncated)}", f"unanswered {share(summary.unanswered)}"]
     return Group(curve_table(run), Text(", ".join(parts)), warning_lines([run]))
@@ -98,7 +105,9 @@ def level_lines(greedy: Sequence[RunView], levels: Sequence[Baseline]) -> Render
     return Group(*(_level_line(visible(name), point) for name, point in found))
 
 
-def _level_line(name: str, point: Point) -> Text:
+def _level_line(name: str, point: Point | None) -> Text:
+    if point is None:
+        return Text(f"{name}: {share(None)}")
     between = "" if point.ci_low is None else f", {interval(point.ci_low, point.ci_high)}"
     return Text(f"{name}: {share(point.accuracy)}{between}")
 

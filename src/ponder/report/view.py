@@ -74,6 +74,9 @@ class Summary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     n_problems: int
+    """The finished ones."""
+    n_asked: int | None = None
+    """Those that the run holds; None: not told."""
     failed: int = 0
     grades: str = "ours"
     curves: dict[str, dict[int, Point]]
@@ -129,16 +132,22 @@ class RunView:
         return OWN if own else next(iter(took), "majority")
 
     @property
-    def headline(self) -> Point:
+    def asked(self) -> int:
+        """Problems that the run holds, finished or not."""
+        return len(self.examples.keys() | {trace.problem_id for trace in self.traces})
+
+    @property
+    def headline(self) -> Point | None:
         """Accuracy of the run's own selector at its largest N, with its interval.
 
-        Where the summary has none, the share of right chosen answers, without an interval.
+        Where the summary has none, the share of right chosen answers, without an interval. None
+        where no problem is finished.
         """
         found = self.summary.at_largest(self.selector)
         if found is not None:
             return found[1]
         right = [self.right(trace) is True for trace in self.traces]
-        return Point(accuracy=fmean(right) if right else 0.0)
+        return Point(accuracy=fmean(right)) if right else None
 
     @property
     def random_choice(self) -> float | None:
@@ -167,6 +176,10 @@ class MethodRow(NamedTuple):
     """One line of the comparison of methods; costs are means a problem, None is not told."""
 
     name: str
+    problems: int
+    """The finished ones."""
+    asked: int
+    """Those that the run holds."""
     accuracy: float | None
     low: float | None
     high: float | None
@@ -181,14 +194,21 @@ def method_row(run: RunView) -> MethodRow:
     point = run.headline
     return MethodRow(
         name=run.name,
-        accuracy=point.accuracy,
-        low=point.ci_low,
-        high=point.ci_high,
+        problems=len(run.traces),
+        asked=run.asked,
+        accuracy=None if point is None else point.accuracy,
+        low=None if point is None else point.ci_low,
+        high=None if point is None else point.ci_high,
         random_choice=run.random_choice,
         generated=_mean(run.traces, lambda spent: spent.generated),
         verifier=_mean(run.traces, lambda spent: spent.verifier),
         seconds=_mean(run.traces, lambda spent: spent.seconds),
     )
+
+
+def problems_apart(rows: Sequence[MethodRow]) -> bool:
+    """Whether methods differ in how many problems they hold, or one is unfinished."""
+    return len({count for row in rows for count in (row.problems, row.asked)}) > 1
 
 
 def warnings(runs: Sequence[RunView]) -> tuple[str, ...]:

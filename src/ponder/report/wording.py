@@ -10,6 +10,16 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{points(value)} %"
 
 
+def of_all(finished: int, asked: int) -> str:
+    """20 of 20 as "20", 18 of 20 as "18 of 20"."""
+    return f"{asked:,}" if finished == asked else f"{finished:,} of {asked:,}"
+
+
+def problems_of(finished: int, asked: int) -> str:
+    """The same in words: "18 of 20 problems"."""
+    return f"{of_all(finished, asked)} {'problem' if asked == 1 else 'problems'}"
+
+
 def signed(value: float) -> str:
     """-0.0123 as "-1.2", in percentage points."""
     return points(value, "+")
