@@ -202,6 +202,11 @@ def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
     assert len(report["runs"]) == 4
     assert set(report["joined"]["weighted"]) == {"2", "4"}
     assert (tmp_path / "sweep" / "n=2" / "seed=1" / "run.sqlite").exists()
+    capsys.readouterr()
+    words = ["score", tmp_path / "sweep", "--verifier", "arithmetic"]
+    _, line = failing(capsys, *words)
+    assert "is no run: it holds the runs n=2/seed=0, n=2/seed=1, " in line
+    assert line.endswith(": name one\n")
     assert ponder("report", tmp_path / "sweep", "--json") == 0
     assert json.loads(capsys.readouterr().out)["joined"] == report["joined"]
 

@@ -19,6 +19,9 @@ DATABASE_NAME = "run.sqlite"
 _PATIENCE = 60.0
 """Seconds to wait for another program's transaction, an SQLite shell's for instance."""
 
+_NAMED = 8
+"""Runs that a message names at most."""
+
 _RUN = (
     # What was asked, under which settings.
     "CREATE TABLE study (content TEXT NOT NULL) STRICT",
@@ -121,7 +124,7 @@ def connect_writing(path: Path) -> sqlite3.Connection:
 def connect_reading(path: Path) -> sqlite3.Connection:
     """A connection that cannot write; it sees what is committed, also while a writer runs."""
     if not path.is_file():
-        raise StoreError(f"{path.parent} is no run: it has no {path.name}")
+        raise StoreError(_no_run(path.parent))
     # Beside a WAL file SQLite needs a shared one; where it cannot be made, nothing changes either.
     frozen = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
@@ -135,6 +138,16 @@ def connect_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _no_run(folder: Path) -> str:
+    """Of a folder without a run's file: the first runs below it, two levels deep, are named."""
+    found = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{DATABASE_NAME}")]
+    names = sorted((str(path.relative_to(folder)) for path in found), key=lambda n: (len(n), n))
+    if not names:
+        return f"{folder} is no run: it has no {DATABASE_NAME}"
+    held = ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])
+    return f"{folder} is no run: it holds the runs {held}: name one"
 
 
 def not_begun(folder: Path) -> str:
