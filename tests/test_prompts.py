@@ -24,6 +24,15 @@ def test_every_shipped_prompt_loads_and_asks_the_problem_last() -> None:
         assert all("{problem}" not in message.content for message in messages)
 
 
+def test_the_prompt_that_the_page_shows_loads(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "datasets.md").read_text("utf-8")
+    shown = page.partition("## Prompts")[2].split("```\n")[1]
+    own = tmp_path / "own.txt"
+    own.write_text(shown)
+    system, user = load_prompt(own).render("1 + 1?")
+    assert (system.role, user) == ("system", Message("user", "1 + 1?"))
+
+
 def test_plain_is_the_problem_and_nothing_else() -> None:
     assert load_prompt("plain").render("1 + 1?") == (Message("user", "1 + 1?"),)
 
