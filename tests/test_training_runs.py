@@ -593,6 +593,13 @@ async def test_too_few_problems_say_so(sampled: Path, tmp_path: Path) -> None:
         await train(run, tmp_path, WordStates)
 
 
+async def test_more_folds_than_problems_name_the_folds(sampled: Path, tmp_path: Path) -> None:
+    run = read_graded(sampled / "plays")
+    told = r"by `folds` 100 \(.*\), or .*: take fewer folds, or sample more problems"
+    with pytest.raises(UsageError, match=told):
+        await train(run, tmp_path, WordStates, folds=100)
+
+
 def test_a_problem_judges_where_a_solution_is_read_to_its_end(sampled: Path) -> None:
     problem = read_graded(sampled / "plays").problems[0]
     features = np.full((len(problem.steps.paths), 1), np.nan, dtype=np.float32)

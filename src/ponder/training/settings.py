@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from ponder.errors import UsageError
 from ponder.training.held_out import HeldOut, Voting
 from ponder.training.learning_rows import StepLabels
 from ponder.training.split import Part
 from ponder.verifiers.head_config import Features, Labels, Prompt
+
+
+LEAST_FOLDS: Final = 3
+"""One to be held out, one to validate, one to teach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ class HeadSettings:
             raise UsageError(f"`ends` must be from 0 to 1, got {self.ends:g}")
         if self.hidden < 0:
             raise UsageError(f"`hidden` must be at least 0, got {self.hidden}")
-        if self.folds and self.folds < 3:
-            raise UsageError(f"`folds` must be 0, or at least 3, got {self.folds}")
+        if self.folds and self.folds < LEAST_FOLDS:
+            raise UsageError(f"`folds` must be 0, or at least {LEAST_FOLDS}, got {self.folds}")
 
     @property
     def supervision(self) -> Labels:

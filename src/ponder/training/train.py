@@ -28,7 +28,7 @@ from ponder.training.heads import (
 from ponder.training.held_out import Predicted, judge, predicted, solution_areas, voting
 from ponder.training.learning_rows import ReadProblem, drawn_rate, joined, rows_of
 from ponder.training.rows import Rows
-from ponder.training.settings import HeadSettings, TrainingReport
+from ponder.training.settings import LEAST_FOLDS, HeadSettings, TrainingReport
 from ponder.training.split import PARTS, Part, splits
 from ponder.verifiers.head_config import TrainingFigures
 
@@ -250,11 +250,7 @@ class Training:
         )
         held_out = any(problem.judges for problem in parts["held_out"])
         if train is None or validation is None or not held_out:
-            counts = ", ".join(f"{_named(part)} {len(own)}" for part, own in parts.items())
-            raise UsageError(
-                f"too few problems to split into three parts ({counts}), or none of a part's "
-                "steps has a label and can be read: sample more problems"
-            )
+            raise UsageError(_too_few(parts, self.settings.folds))
         if not 0 < train.base_rate < 1:
             ended = "right" if train.base_rate else "wrong"
             raise UsageError(
@@ -274,6 +270,17 @@ def _solutions(parts: Parts) -> dict[Part, int]:
         part: sum(len(p.distinct if part == "train" else p.problem.counted) for p in own)
         for part, own in parts.items()
     }
+
+
+def _too_few(parts: Parts, folds: int) -> str:
+    """Why nothing can be trained or judged, and the mend."""
+    counts = ", ".join(f"{_named(part)} {len(own)}" for part, own in parts.items())
+    by = f" by `folds` {folds}" if folds else ""
+    fewer = "take fewer folds, or " if folds > LEAST_FOLDS else ""
+    return (
+        f"too few problems to split into three parts{by} ({counts}), or none of a part's steps "
+        f"has a label and can be read: {fewer}sample more problems"
+    )
 
 
 def _named(part: Part) -> str:
