@@ -211,6 +211,16 @@ def test_a_sweep_joins(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["joined"] == report["joined"]
 
 
+def test_a_word_that_is_no_choice_is_told_plainly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, line = failing(capsys, "report", tmp_path, "--by", "foo")
+    assert (status, line) == (
+        2,
+        "ponder: Invalid value for '--by': 'foo' is not one of 'level', 'subject'.\n",
+    )
+
+
 def test_a_sweep_over_models_draws_from_each(tmp_path: Path, data: Path) -> None:
     words = ["run", "--engine", "scripted", "--dataset", data, "--n", 2, "-o", tmp_path / "sweep"]
     models = ("tests.playing:reasons", "tests.test_cli:says_nine")

@@ -202,8 +202,13 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ValueHead.load(tmp_path)
     config = json.loads((tmp_path / "head.json").read_text())
     (tmp_path / "head.json").write_text(json.dumps({**config, "features": "first"}))
-    with pytest.raises(VerifierError, match=r"head\.json.*features"):
+    with pytest.raises(VerifierError, match=r"head\.json.*`features`: Input should be"):
         ValueHead.load(tmp_path)
+    (tmp_path / "head.json").write_text("{")
+    with pytest.raises(VerifierError, match=r"head\.json.*Invalid JSON.*train the head") as raised:
+        ValueHead.load(tmp_path)
+    assert "pydantic" not in str(raised.value)
+    assert "validation error" not in str(raised.value)
 
 
 def test_knobs_that_cannot_be_used_are_named(tmp_path: Path) -> None:

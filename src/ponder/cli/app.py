@@ -101,10 +101,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _with_value(error: typer.TyperException, words: list[str]) -> str:
     """The parser's message, with the value that it is about, which it does not always name."""
+    told = error.format_message().replace(": Value error, ", ": ", 1)
     options = getattr(getattr(error, "param", None), "opts", ())
     values = [after for word, after in pairwise(words) if word in options]
-    named = [value for value in values if value not in error.format_message()]
-    return error.format_message() + (f", got {named[0]!r}" if named else "")
+    named = [value for value in values if value not in told]
+    return told + (f", got {named[0]!r}" if named else "")
 
 
 def _warning_line(message: Warning | str, *_: object, **__: object) -> str:

@@ -137,8 +137,13 @@ def read_config(folder: Path) -> HeadConfig:
         raise VerifierError(
             f"{folder} holds no {CONFIG_FILE}: train a head with `ponder train-verifier`"
         ) from None
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise VerifierError(f"{folder / CONFIG_FILE}: {_line(error)}") from error
+    except ValidationError as error:
+        raise VerifierError(
+            f"{folder / CONFIG_FILE} cannot be used: {_first(error)}: restore a copy, or train "
+            "the head again"
+        ) from error
 
 
 def parts_of(kind: Features) -> tuple[Features, ...]:
@@ -183,6 +188,13 @@ def _safetensors_error() -> type[Exception]:
     import safetensors
 
     return safetensors.SafetensorError
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong: the key and why."""
+    details = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in details["loc"])
+    return f"`{key}`: {details['msg']}" if key else details["msg"]
 
 
 def _line(error: Exception) -> str:
