@@ -32,6 +32,24 @@ async def test_asolve_with_names() -> None:
     assert trace.nodes[0].scores.keys() == {"random"}
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"question": 5}, "`question` must be text or a Problem, got 5"),
+        ({"model": 5}, "`model` must be a path or an open engine, got 5"),
+        ({"strategy": 5}, "`strategy` must be a name or a strategy, got 5"),
+        ({"verifier": 5}, "`verifier` must be a name, a verifier or a function, got 5"),
+        ({"recipe": "grade-school"}, "`recipe` must be a Recipe, got 'grade-school'"),
+        ({"budget": "x"}, "`study.budget` should be a valid dictionary, got 'x'"),
+        ({"n": 0}, "`study.n` should be greater than or equal to 1, got 0"),
+    ],
+)
+async def test_what_cannot_be_used_is_one_line(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        await ponder.asolve(**{"question": "What?", "model": ScriptedEngine(reasons), **given})
+    assert str(raised.value) == f"ponder.solve: {says}"
+
+
 @pytest.mark.parametrize("share", [True, False])
 async def test_asolve_shares_equal_work_unless_told_not_to(share: bool) -> None:
     trace = await ponder.asolve(

@@ -181,6 +181,8 @@ def test_ids_and_limit_pick_in_the_order_of_the_set(tmp_path: Path) -> None:
         ('{"problem": NaN, "answer": 1}', "line 1: not JSON: NaN is no JSON value"),
         ("[" * 100_000, "line 1: not JSON"),
         ('{"problem": "1?"}', "no `answer`.*--map answer=COLUMN .there are problem"),
+        ('{"problem": "1?", "answer": null}', "line 1: `answer` is empty, got null: fill it"),
+        ('{"problem": "1?", "ground_truth": ""}', '`ground_truth` is empty, got "": fill it'),
         ('{"answer": "1"}', "no `problem` or `question`.*--map problem=COLUMN"),
         ('{"problem": ["1?"], "answer": "1"}', "line 1: `problem` must be text or a number"),
         (
@@ -217,8 +219,15 @@ def test_a_json_file_must_hold_an_array(tmp_path: Path) -> None:
 
 
 def test_duplicate_ids_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the id 'a' stands in 2 rows"):
+    with pytest.raises(UsageError, match=r"the id 'a' stands in 2 rows \(line 1, line 3\)"):
         load(write(tmp_path / "set.jsonl", ROW, {**ROW, "id": "b"}, ROW))
+
+
+def test_a_question_twice_without_ids_is_told_by_its_lines(tmp_path: Path) -> None:
+    same = {"problem": "1?", "answer": "1"}
+    told = r"the same question stands in 7 rows \(line 1, line 3, line 4, line 5, line 6, \.\.\.\)"
+    with pytest.raises(UsageError, match=told):
+        load(write(tmp_path / "set.jsonl", same, {**same, "problem": "2?"}, *[same] * 6))
 
 
 @pytest.mark.parametrize(
@@ -504,7 +513,7 @@ def test_choices_that_cannot_be_used_are_named(
     [
         ("", "is empty"),
         ("problem,answer\n1?,2,3\n", "row 1: it has more values than there are columns"),
-        ("problem,answer\n1?\n", "row 1: no `answer`"),
+        ("problem,answer\n1?\n", "row 1: `answer` is empty, got null"),
         ('problem,answer\n"1?,2\n', "line 1: not CSV"),
     ],
 )

@@ -167,7 +167,7 @@ async def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
             ([a, Part("prm", 1)], "m", "has no scores 'prm': `ponder score` adds them"),
             ([a, Part("m", 1)], "m", "'m' is a part of the mix: give it another `--name`"),
             ([a, a], "m", "'a' is twice in the mix: give it once"),
-            ([Part("a", 0)], "m", "the weight of 'knowing' in a mix must be over 0"),
+            ([Part("a", 0)], "m", "the weight of 'a' in a mix must be over 0"),
             ([], "m", "a mix needs at least one part"),
             ([a], "reward", "'reward' names scores that candidates come with"),
             ([a], " ", "must be printable"),

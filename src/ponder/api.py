@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final, cast
 
 from ponder.answers.registry import answer_kind
@@ -59,6 +60,7 @@ async def asolve(
     what cannot be used and EngineError when the model cannot be opened. Warns, with the first
     reason, where a verifier could score nothing: the answer is then chosen without its scores.
     """
+    _check_kinds(question, model, strategy, verifier, recipe)
     given = {key: value for key, value in study.items() if value is not None}
     if isinstance(model, str | Path):
         given["model"] = str(model)
@@ -70,7 +72,7 @@ async def asolve(
         given["verifier"] = verifier
     if recipe is None:
         recipe = Recipe.shipped(TUNED) if model is None else Recipe()
-    recipe = recipe.changed(given, {})
+    recipe = recipe.changed(given, {}, "ponder.solve")
     verifiers = _verifiers(verifier, recipe.study)
     chosen = (
         strategy_of(recipe.study) if strategy is None or isinstance(strategy, str) else strategy
@@ -117,6 +119,28 @@ def solve(question: str | Problem, **options: Any) -> Trace:
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
+
+
+def _check_kinds(
+    question: object, model: object, strategy: object, verifier: object, recipe: object
+) -> None:
+    """Raise UsageError for a value of a kind that `asolve` does not take."""
+    judges = _is(verifier, str, "info") or callable(verifier)
+    taken = (
+        ("question", question, isinstance(question, str | Problem), "text or a Problem"),
+        ("model", model, _is(model, str | Path, "capabilities"), "a path or an open engine"),
+        ("strategy", strategy, _is(strategy, str, "solve"), "a name or a strategy"),
+        ("verifier", verifier, judges, "a name, a verifier or a function"),
+        ("recipe", recipe, recipe is None or isinstance(recipe, Recipe), "a Recipe"),
+    )
+    for name, value, fits, wanted in taken:
+        if not fits:
+            raise UsageError(f"ponder.solve: `{name}` must be {wanted}, got {value!r}")
+
+
+def _is(value: object, names: type | UnionType, attribute: str) -> bool:
+    """Not given, a name, or an object that has this attribute."""
+    return value is None or isinstance(value, names) or hasattr(value, attribute)
 
 
 _OWN: Final = ("n", "knobs", "sampling", "selector", "aggregation")

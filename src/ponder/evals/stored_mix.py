@@ -108,7 +108,7 @@ def mix_stored(
         raise UsageError(f"`--temperature` must be over 0, got {temperature}")
     kept = [_stored(store, part) for part in _distinct(parts, name)]
     infos = [(own.mixed_info, own.part.weight) for own in kept]
-    check_weights(infos)
+    check_weights([(own.mixed_info._replace(name=own.part.name), own.part.weight) for own in kept])
     separator = _separator(store, kept)
     found: dict[tuple[str, NodePath], AddedScores] = {}
     for trace in store.traces():

@@ -185,11 +185,13 @@ class Recipe(_Table):
         except ValidationError as error:
             raise UsageError(f"{where}: {_first(error)}") from None
 
-    def changed(self, study: Mapping[str, Any], host: Mapping[str, Any]) -> Self:
+    def changed(
+        self, study: Mapping[str, Any], host: Mapping[str, Any], where: str = "command line"
+    ) -> Self:
         """The recipe with some values replaced; tables are merged.
 
         Knobs belong to their strategy or verifier, sizes to their model or verifier: naming
-        another one drops them.
+        another one drops them. Raises UsageError, which begins with `where` the values are from.
         """
         content = self.model_dump()
         for owner, owned in _OWNED:
@@ -198,9 +200,10 @@ class Recipe(_Table):
         for table, values in (("study", study), ("host", host)):
             for key, value in values.items():
                 known = content[table].get(key)
-                merged = {**known, **value} if isinstance(known, dict) else value
+                both = isinstance(known, dict) and isinstance(value, Mapping)
+                merged = {**known, **value} if both else value
                 content[table][key] = merged
-        return type(self).checked(content, "command line")
+        return type(self).checked(content, where)
 
     def with_key(self, key: str, value: object) -> Self:
         """The recipe with one value replaced: `n`, `sampling.top_p`, `host.threads`."""

@@ -142,8 +142,9 @@ def connect_reading(path: Path) -> sqlite3.Connection:
 
 def _no_run(folder: Path) -> str:
     """Of a folder without a run's file: the first runs below it, two levels deep, are named."""
-    found = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{DATABASE_NAME}")]
-    names = sorted((str(path.relative_to(folder)) for path in found), key=lambda n: (len(n), n))
+    depths = (f"*/{DATABASE_NAME}", f"*/*/{DATABASE_NAME}")
+    found = [path.parent.relative_to(folder) for depth in depths for path in folder.glob(depth)]
+    names = sorted(map(str, found), key=lambda name: (len(name), name))
     if not names:
         return f"{folder} is no run: it has no {DATABASE_NAME}"
     held = ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])

@@ -12,7 +12,6 @@ from ponder.training.learning_rows import StepLabels
 from ponder.training.split import Part
 from ponder.verifiers.head_config import Features, Labels, Prompt
 
-
 LEAST_FOLDS: Final = 3
 """One to be held out, one to validate, one to teach."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -82,6 +83,13 @@ def missing(row: Row, key: str, names: Sequence[str]) -> UsageError:
     for signs, kind in _OTHER_KINDS:
         if signs <= row.values.keys():
             return UsageError(f"{row.where}: this file {kind}")
+    empty = next((name for name in names if row.values.keys() >= set(parts_of(name))), None)
+    if empty is not None:
+        value = json.dumps(row.values[parts_of(empty)[0]])
+        return UsageError(
+            f"{row.where}: `{empty}` is empty, got {value}: fill it, leave the row out, or name "
+            f"another column with --map {key}=COLUMN"
+        )
     columns = ", ".join(row.values)
     return UsageError(
         f"{row.where}: no {' or '.join(f'`{name}`' for name in names)}: "

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ponder.answers.registry import DEFAULT
 from ponder.errors import UsageError
-from ponder.evals.datasets.columns import mapped
+from ponder.evals.datasets.columns import Columns, filled, mapped
 from ponder.evals.datasets.examples import example_of
 from ponder.evals.datasets.gym import PREFIX, gym_examples
 from ponder.evals.datasets.hub import hub_rows
 from ponder.evals.datasets.named import hub_set, named_sets
 from ponder.evals.rows import SUFFIXES, Row, parse_lines, read_rows
 from ponder.types import Example
+
+_NAMED: Final = 5
+"""Rows that a message names at most."""
 
 
 class DataSet(NamedTuple):
@@ -48,7 +50,6 @@ def load_set(
     if limit is not None and limit < 1:
         raise UsageError(f"`limit` must be at least 1, got {limit}")
     examples, answer = _read(dataset, map or {})
-    _refuse_duplicates(str(dataset), examples)
     picked = examples if ids is None else _pick(str(dataset), examples, ids)
     return DataSet(tuple(picked[:limit]), answer or _kind_of(examples))
 
@@ -78,13 +79,39 @@ def _read(dataset: str | Path, map: Mapping[str, str]) -> tuple[list[Example], s
     rows = _local_rows(dataset)
     if rows is not None:
         columns = mapped(map)
-        return [example_of(row, columns) for row in rows], None
+        return _examples(str(dataset), rows, columns), None
     source = hub_set(str(dataset))
     if source is None:
         raise _unknown(str(dataset))
     columns = mapped({**source.columns, **map})
     rows = hub_rows(source)
-    return [example_of(row, columns, shuffled=source.shuffled) for row in rows], source.answer
+    return _examples(str(dataset), rows, columns, shuffled=source.shuffled), source.answer
+
+
+def _examples(
+    dataset: str, rows: Sequence[Row], columns: Columns, *, shuffled: bool = False
+) -> list[Example]:
+    """The rows as examples; raises UsageError for rows of one id, or of one question without."""
+    examples = [example_of(row, columns, shuffled=shuffled) for row in rows]
+    held: dict[str, list[Row]] = {}
+    for row, example in zip(rows, examples, strict=True):
+        held.setdefault(example.problem.id, []).append(row)
+    for name, same in held.items():
+        if len(same) > 1:
+            raise UsageError(f"{dataset}: {_twice(name, same, columns)}")
+    return examples
+
+
+def _twice(name: str, rows: Sequence[Row], columns: Columns) -> str:
+    """What stands in several rows, where, and the mend."""
+    told = [row.where.rpartition(", ")[2] for row in rows[:_NAMED]]
+    places = ", ".join([*told, *(["..."] if len(rows) > _NAMED else [])])
+    if filled(rows[0], columns["id"]) is None:
+        return (
+            f"the same question stands in {len(rows)} rows ({places}): keep one of them, or give "
+            "the rows an `id` each"
+        )
+    return f"the id {name!r} stands in {len(rows)} rows ({places}): ids must be unique"
 
 
 def _local_rows(dataset: str | Path) -> list[Row] | None:
@@ -112,13 +139,6 @@ def _builtin() -> dict[str, Traversable]:
 
 def _kind_of(examples: Sequence[Example]) -> str:
     return "choice" if all(example.problem.choices for example in examples) else DEFAULT
-
-
-def _refuse_duplicates(dataset: str, examples: Sequence[Example]) -> None:
-    counts = Counter(example.problem.id for example in examples)
-    name, count = counts.most_common(1)[0]
-    if count > 1:
-        raise UsageError(f"{dataset}: the id {name!r} stands in {count} rows: ids must be unique")
 
 
 def _pick(dataset: str, examples: Sequence[Example], ids: Sequence[str]) -> list[Example]:
