@@ -289,6 +289,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="binary cannot be read"):
         read_rows(tmp_path / "binary")
+    (tmp_path / "blank").write_text("\n\n")
+    with pytest.raises(UsageError, match="blank is empty: it needs at least one row"):
+        read_rows(tmp_path / "blank")
 
 
 async def test_graded_rows_are_the_same_rows_with_their_grades(

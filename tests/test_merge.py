@@ -272,5 +272,8 @@ def test_bad_usage_is_one_line(
     assert "no run directory: give `-o RUN`" in refused(capsys, *halves)
     assert "at least two runs, got 1" in refused(capsys, halves[0], "-o", new)
     assert "is not empty: give `-o` a new folder" in refused(capsys, *halves, "-o", halves[0])
+    said = refused(capsys, *halves, "-o", "/proc/merged")  # where nobody can make a folder
+    assert said.startswith("ponder: cannot write /proc/merged: ")
+    assert ".merge-" not in said
     assert "nowhere is no run" in refused(capsys, halves[0], tmp_path / "nowhere", "-o", new)
     assert not new.exists()

@@ -52,11 +52,16 @@ async def grade_rows(path: Path, grader: Grader) -> GradedRows:
 
 
 def read_rows(path: Path) -> Sequence[tuple[Row, Comparison]]:
-    """The rows of a JSONL file, and what each compares; blank lines are left out."""
+    """The rows of a JSONL file, and what each compares; blank lines are left out.
+
+    Raises UsageError for a file without a row, or a row that cannot be used.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+    if not text.strip():
+        raise UsageError(f"{path} is empty: it needs at least one row")
     lines = enumerate(text.split("\n"), start=1)
     return [_row(f"{path}:{number}", line) for number, line in lines if line.strip()]
 

@@ -58,12 +58,21 @@ async def merge_runs(
     if len(folders) < 2:
         raise UsageError(f"merging needs at least two runs, got {len(folders)}")
     await asyncio.to_thread(_make_room, target)
-    with ExitStack() as stack, TemporaryDirectory(dir=target.parent, prefix=".merge-") as draft:
+    with ExitStack() as stack:
+        draft = stack.enter_context(_draft(target))
         runs = [stack.enter_context(RunReader(folder)) for folder in folders]
         parts = await asyncio.to_thread(checked_parts, runs)
         await _write(parts, Path(draft) / "run", graders)
         (Path(draft) / "run").replace(target)
     return Merged(len(parts.examples), len(parts.owners))
+
+
+def _draft(target: Path) -> TemporaryDirectory[str]:
+    """A folder beside the target; raises UsageError, naming the target, where none can be made."""
+    try:
+        return TemporaryDirectory(dir=target.parent, prefix=".merge-")
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}: name another folder") from None
 
 
 def _make_room(target: Path) -> None:
