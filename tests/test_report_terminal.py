@@ -105,7 +105,8 @@ def test_run_report_has_intervals_by_selector_and_n_and_the_warning() -> None:
     assert re.search(r"weighted +1 +37\.0 % +30\.0 to 44\.0 +- +78", drawn)
     assert re.search(r"majority +1 +36\.0 % +29\.0 to 43\.0 +33\.0 % +78", drawn)
     assert "12 problems, truncated 8.0 %, unanswered 3.0 %" in drawn
-    assert "Warning: pool: 8.0 % of samples end at max_tokens" in drawn
+    told = "of samples end at max_tokens: `ponder run --max-tokens` raises it"
+    assert f"Warning: pool: 8.0 % {told}" in " ".join(drawn.split())
     assert "Warning" not in printed(run_report(search_run()))
 
 

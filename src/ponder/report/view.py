@@ -219,7 +219,10 @@ def warnings(runs: Sequence[RunView]) -> tuple[str, ...]:
     named: dict[str, list[str]] = {}
     for run in runs:
         told = (
-            (run.summary.truncated, "samples end at max_tokens: raise --max-tokens"),
+            (
+                run.summary.truncated,
+                "samples end at max_tokens: `ponder run --max-tokens` raises it",
+            ),
             (run.summary.unanswered, "samples state no answer that can be read: see the prompt"),
         )
         for ruined, mend in told:
