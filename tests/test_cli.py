@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from ponder.cli import main
-from ponder.errors import EngineLostError, VerifierLostError
-from ponder.recipes.registry import VERIFIERS
+from ponder.cli.words import with_keys
+from ponder.errors import EngineLostError, UsageError, VerifierLostError
+from ponder.recipes import Recipe
+from ponder.recipes.registry import STRATEGIES, VERIFIERS
 from ponder.store.database import connect_writing
 from ponder.store.reading import RunReader
 from ponder.types import Prefix, Problem, ScoreFailure, StepScores
@@ -219,6 +221,27 @@ def test_a_word_that_is_no_choice_is_told_plainly(
         2,
         "ponder: Invalid value for '--by': 'foo' is not one of 'level', 'subject'.\n",
     )
+
+
+@pytest.mark.parametrize("command", ["run", "solve"])
+def test_the_help_names_every_strategy(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert ponder(command, "--help") == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in STRATEGIES)
+
+
+def test_a_bare_backslash_is_refused_with_the_way_to_write_it() -> None:
+    with pytest.raises(UsageError) as raised:
+        with_keys(Recipe(), ["sampling.separator=\\n"])
+    assert str(raised.value) == (
+        "the value \\n holds a backslash: write '\"\\n\"' if it is an escape, "
+        "\"'\\n'\" if it stands for itself"
+    )
+    escape, itself = (
+        with_keys(Recipe(), [f"sampling.separator={word}"]).study.sampling.separator
+        for word in ('"\\n"', "'\\n'")
+    )
+    assert (escape, itself) == ("\n", "\\n")
 
 
 def test_a_sweep_over_models_draws_from_each(tmp_path: Path, data: Path) -> None:

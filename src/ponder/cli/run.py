@@ -33,7 +33,8 @@ def run(
     engine: Annotated[str | None, typer.Option(help="embedded, openai, vllm or scripted.")] = None,
     model: Annotated[str | None, typer.Option(help="A file, a folder or a name.")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="sample, beam_search, dvts or self_refine.")
+        str | None,
+        typer.Option(help="sample, beam_search, dvts, self_refine or compute_optimal."),
     ] = None,
     n: Annotated[int | None, typer.Option(help="Samples, beams or chains.")] = None,
     verifier: Annotated[

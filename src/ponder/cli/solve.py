@@ -25,7 +25,8 @@ def solve(
     question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
     model: Annotated[str | None, typer.Option(help="A GGUF file or an OpenVINO folder.")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="sample, beam_search, dvts or self_refine.")
+        str | None,
+        typer.Option(help="sample, beam_search, dvts, self_refine or compute_optimal."),
     ] = None,
     n: Annotated[int | None, typer.Option(help="Samples, beams or chains.")] = None,
     verifier: Annotated[

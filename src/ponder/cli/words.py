@@ -98,8 +98,16 @@ def knobs(words: Sequence[str]) -> dict[str, object]:
 
 
 def _value(text: str) -> object:
-    """A TOML value; bare text is a string."""
+    """A TOML value; bare text is a string.
+
+    Raises UsageError for bare text with a backslash: whether it is an escape cannot be told.
+    """
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        if "\\" in text:
+            raise UsageError(
+                f"the value {text} holds a backslash: write '\"{text}\"' if it is an escape, "
+                f"\"'{text}'\" if it stands for itself"
+            ) from None
         return text
