@@ -36,6 +36,12 @@ def traced(problem_id: str, text: str = "42") -> Trace:
     return Trace(problem_id, "sample", (node,), (), (), text, (0,), Spent(generated=3))
 
 
+def started(folder: Path) -> None:
+    """A run that holds a call."""
+    with opened(folder) as store:
+        store.log.put(called("a"), CallRecord(b"said", failed=False))
+
+
 def asked(problem_id: str, reference: str = "42") -> Example:
     return Example(Problem.ask(f"What is {problem_id}?", problem_id), reference, extra={"k": [1]})
 
@@ -223,7 +229,7 @@ def test_the_recipe_is_kept_with_every_host_that_wrote(tmp_path: Path) -> None:
 
 
 def test_another_study_is_refused_with_every_key_and_both_values(tmp_path: Path) -> None:
-    opened(tmp_path).close()
+    started(tmp_path)
     study = {
         "seed": 1,
         "strategy": {"name": "dvts", "n": 8},
@@ -242,6 +248,21 @@ def test_another_study_is_refused_with_every_key_and_both_values(tmp_path: Path)
     opened(tmp_path).close()  # the refusal changed nothing and let go of the lock
 
 
+def test_a_run_without_a_call_and_a_trace_takes_another_study(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.add_examples([asked("a")])
+        store.set_provenance({"machine": "old"})
+    with opened(tmp_path) as store:
+        assert store.examples() == [asked("a")], "the same study goes on"
+    with opened(tmp_path, {"seed": 2}) as store:
+        assert store.recipe()["study"] == {"seed": 2}
+        assert store.examples() == []
+        assert store.provenance() == {}
+        store.log.put(called("b"), CallRecord(b"said", failed=False))
+    with pytest.raises(RecipeMismatchError, match="seed is 2 there, 1 here"):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize("extends", [["strategy.n", "dataset.limit"], ["strategy", "dataset"]])
 def test_a_study_may_be_extended_and_the_new_values_are_kept(
     tmp_path: Path, extends: list[str]
@@ -251,7 +272,7 @@ def test_a_study_may_be_extended_and_the_new_values_are_kept(
         "strategy": {"name": "beam_search", "n": 8},
         "dataset": {"name": "built-in", "limit": 20},
     }
-    opened(tmp_path).close()
+    started(tmp_path)
     with opened(tmp_path, larger, extends) as store:
         assert store.recipe()["study"] == larger
     with pytest.raises(RecipeMismatchError, match=r"strategy\.n is 8 there, 4 here"):

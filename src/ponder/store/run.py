@@ -68,8 +68,9 @@ class RunStore(RunReader):
 
         `extends` names the dotted keys of `study` that may differ from the run's ("n"); the new
         values are kept then, and `check` may refuse the run's own. `host` may always differ, and is
-        kept with the time. Raises RunLockedError while another process writes, RecipeMismatchError
-        for another study.
+        kept with the time. A run without a call and a trace holds nothing to lose, and takes any
+        study. Raises RunLockedError while another process writes, RecipeMismatchError for another
+        study.
         """
         path = folder / DATABASE_NAME
         with ExitStack() as undo, stated(folder):
@@ -205,15 +206,31 @@ def _record_opening(
 ) -> None:
     with transaction(connection):
         row = connection.execute("SELECT content FROM study").fetchone()
-        if row is not None:
-            check(json.loads(row[0]))
-            check_same_study(folder, json.loads(row[0]), study, extends)
-            connection.execute("DELETE FROM study")
+        kept = None if row is None else json.loads(row[0])
+        if kept is not None and kept != study:
+            if _is_empty(connection):
+                _clear(connection)
+            else:
+                check(kept)
+                check_same_study(folder, kept, study, extends)
+        connection.execute("DELETE FROM study")
         connection.execute("INSERT INTO study VALUES (?)", (json.dumps(study),))
         connection.execute(
             "INSERT INTO openings (opened, host) VALUES (?, ?)",
             (datetime.now(UTC).isoformat(timespec="seconds"), json.dumps(host)),
         )
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Nothing was drawn, scored or imported."""
+    tables = ("calls", "traces")
+    return not any(connection.execute(f"SELECT 1 FROM {t} LIMIT 1").fetchone() for t in tables)  # noqa: S608
+
+
+def _clear(connection: sqlite3.Connection) -> None:
+    """Take out what another study's start has left."""
+    for table in ("openings", "examples", "grades", "score_sets", "scores"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608
 
 
 def _trace_row(trace: Trace) -> tuple[Storable, ...]:
