@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ponder.cli import main
 from ponder.cli.words import with_keys
+from ponder.engines.scripted import ScriptedEngine
 from ponder.errors import EngineLostError, UsageError, VerifierLostError
 from ponder.recipes import Recipe
 from ponder.recipes.registry import STRATEGIES, VERIFIERS
@@ -416,6 +418,39 @@ def test_equal_tokens_take_each_problems_budget_from_a_run(
         assert ponder("show", tmp_path / run, "q1", "--json") == 0
         spent.append(json.loads(capsys.readouterr().out)["spent"]["generated"])
     assert spent[0] - 16 < spent[1] <= spent[0]
+    words = [*words[:-1], tmp_path / "fewer", "--budget", "generated_tokens=20"]
+    assert ponder(*words) == 0
+    capsys.readouterr()
+    assert ponder("show", tmp_path / "fewer", "q1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["spent"]["generated"] <= 20 < spent[0]
+
+
+def test_equal_tokens_without_their_run_are_refused_before_a_folder_is_made(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--n", 2]
+    equal = [*words, "-o", tmp_path / "equal", "--equal-tokens"]
+    status, line = failing(capsys, *equal, tmp_path / "nosuch")
+    assert status == 2
+    assert "there is no run in" in line
+    assert "nosuch" in line
+    assert ponder(*words, "--limit", 2, "-o", tmp_path / "two") == 0
+    capsys.readouterr()
+    status, line = failing(capsys, *equal, tmp_path / "two")
+    assert status == 2
+    assert "does not tell what problem 'q2' spent" in line
+    assert not (tmp_path / "equal").exists()
+    assert ponder(*equal, tmp_path / "two", "--limit", 2) == 0
+
+
+def test_a_method_that_the_engine_cannot_do_leaves_the_folder_free(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = partial(ScriptedEngine, continues=False)
+    monkeypatch.setattr("ponder.recipes.registry.ScriptedEngine", whole)
+    words = ["run", *PLAY, "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
+    assert ponder(*words, "--strategy", "beam_search", "--verifier", "random") == 1
+    assert ponder(*words) == 0
 
 
 def test_grade_prints_the_rows_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

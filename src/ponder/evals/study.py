@@ -39,7 +39,7 @@ from ponder.recipes.registry import (
 from ponder.recipes.toml import recipe_toml
 from ponder.runner import Gate, Job, Method, RunObserver, opened, run, unfinished
 from ponder.session import SessionOptions
-from ponder.store.reading import RunReader
+from ponder.store.reading import RunReader, holds_run
 from ponder.store.run import RunStore
 from ponder.store.study import Settings
 from ponder.types import Example
@@ -114,19 +114,34 @@ def method_of(
 
 
 def _equal_tokens(folder: str, budget: Budget) -> Callable[[str], Budget]:
-    """Each problem's budget is what it spent in the run in `folder`."""
+    """Each problem's budget is what it spent in the run in `folder`, or its own where smaller."""
     spent = tokens_spent(Path(folder))
 
     def of(problem_id: str) -> Budget:
         tokens = spent.get(problem_id)
         if not tokens:
-            raise UsageError(
-                f"{folder} does not tell what problem {problem_id!r} spent: "
-                "`equal_tokens` needs a finished run over the same problems"
-            )
-        return replace(budget, generated_tokens=tokens)
+            raise UsageError(_untold(folder, problem_id))
+        return replace(budget, generated_tokens=min(tokens, budget.generated_tokens or tokens))
 
     return of
+
+
+def _check_equal_tokens(folder: str, examples: Iterable[Example]) -> None:
+    """Raise UsageError unless `folder` holds a run that has finished all these problems."""
+    if not holds_run(Path(folder)):
+        raise UsageError(f"there is no run in {folder}: `equal_tokens` takes a run's folder")
+    with RunReader(Path(folder)) as reader:
+        finished = reader.finished()
+    for example in examples:
+        if example.problem.id not in finished:
+            raise UsageError(_untold(folder, example.problem.id))
+
+
+def _untold(folder: str, problem_id: str) -> str:
+    return (
+        f"{folder} does not tell what problem {problem_id!r} spent: "
+        "`equal_tokens` needs a finished run over the same problems"
+    )
 
 
 async def run_plans(
@@ -150,10 +165,7 @@ async def run_plans(
     data = {plan.folder: data_of(plan.recipe.study) for plan in planned}
     planned = [_answered(plan, data[plan.folder].answer) for plan in planned]
     for plan in planned:
-        strategy = strategy_of(plan.recipe.study)
-        check_scored(strategy, verifiers_of(plan.recipe.study))
-        check_fitted(strategy, plan.recipe.study)
-        check_engine(plan.recipe)
+        _check(plan, data[plan.folder].examples)
     with ExitStack() as stack:
         stores: list[RunStore] = []
         for together in by_engine(planned):
@@ -185,6 +197,17 @@ async def run_plans(
                 graded = await grade_run(store, grader)
                 if graded.failed:
                     announce(f"{store.folder}: {graded.failures}")
+
+
+def _check(plan: Plan, examples: Iterable[Example]) -> None:
+    """Raise UsageError for what is known to fail before an engine is opened."""
+    study = plan.recipe.study
+    strategy = strategy_of(study)
+    check_scored(strategy, verifiers_of(study))
+    check_fitted(strategy, study)
+    check_engine(plan.recipe)
+    if study.equal_tokens is not None:
+        _check_equal_tokens(study.equal_tokens, examples)
 
 
 def by_engine(planned: Sequence[Plan]) -> list[list[Plan]]:

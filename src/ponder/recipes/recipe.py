@@ -84,7 +84,8 @@ class Study(_Table):
     budget: dict[str, float] = {}
     """By kind: generations, generated_tokens, total_tokens, seconds."""
     equal_tokens: str | None = None
-    """A run: each problem's budget is the generated tokens that it spent there."""
+    """A run: each problem's budget is the generated tokens that it spent there, unless `budget`
+    grants fewer."""
     knobs: dict[str, Knob] = {}
     """The strategy's other knobs, by their names."""
     verifier_knobs: dict[str, Knob | dict[str, Knob]] = {}
