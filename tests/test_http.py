@@ -86,10 +86,14 @@ async def test_repeats_what_may_pass(failure: Answer) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 401, 404, 422])
-async def test_refusals_are_final_and_told_in_one_line(code: int) -> None:
+async def test_refusals_are_final_and_told_in_one_line(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     server = Scripted(status(code, "no model\nof that name"))
+    key = r"; set OPENAI_API_KEY to the server's key" if code == 401 else ""
     with pytest.raises(
-        RequestError, match=rf"/v1/x: status {code}: no model of that name$"
+        RequestError, match=rf"/v1/x: status {code}: no model of that name{key}$"
     ) as told:
         await post(server)
     assert told.value.status == code
@@ -273,6 +277,13 @@ async def test_the_key_is_sent_and_told_nowhere(
     assert KEY not in f"{chain!r} {http!r} {vars(http)!r} {caplog.text}"
 
 
+async def test_a_refused_key_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "stale")
+    with pytest.raises(RequestError, match="refuses the key in OPENAI_API_KEY") as told:
+        await post(Scripted(status(401, "no")))
+    assert "stale" not in str(told.value)
+
+
 @pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}"])
 async def test_blanks_around_a_key_do_not_matter(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
@@ -339,7 +350,8 @@ async def test_nobody_listening_is_one_clear_line() -> None:
     async with listening(fine) as url:  # type: ignore[arg-type]
         pass
     http = HttpClient(url, backoff=QUICK)
-    with pytest.raises(RequestError, match=f"{url}/models: .*connect"):
+    mend = "start it, or name another with `--base-url`"
+    with pytest.raises(RequestError, match=f"{url}/models: no server there .*connect.*: {mend}"):
         await http.get("models")
     assert http.retried == QUICK.attempts - 1
     await http.aclose()

@@ -19,12 +19,19 @@ import httpx
 
 from ponder.backends.backoff import Backoff
 from ponder.backends.http_access import KeyFromEnvironment, certificates, checked_url
-from ponder.backends.http_errors import BUSY_STATUSES, RequestError, TransientError, failure_of
+from ponder.backends.http_errors import (
+    BUSY_STATUSES,
+    UNAUTHORIZED,
+    RequestError,
+    TransientError,
+    failure_of,
+)
 from ponder.errors import UsageError
 
 JsonObject = dict[str, object]
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 """A return at the end may be the first half of an end that the next chunk completes."""
+_START_IT = "start it, or name another with `--base-url`, for a verifier with its knob `base_url`"
 
 Received = TypeVar("Received")
 
@@ -143,7 +150,9 @@ class HttpClient:
             response = await self._timed(self._client.send(request, stream=True))
             await self._check(response)
             yield response
-        except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout) as lost:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as lost:
+            raise TransientError(f"{url}: no server there ({_named(lost)}): {_START_IT}") from lost
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as lost:
             raise TransientError(f"{url}: {_named(lost)}") from lost
         except httpx.HTTPError as failure:
             raise RequestError(f"{url}: {_named(failure)}") from failure
@@ -166,6 +175,8 @@ class HttpClient:
         message, status = f"status {response.status_code}: {reason}", response.status_code
         if status in BUSY_STATUSES or response.is_server_error:
             raise TransientError(message, status, response.headers.get("retry-after"))
+        if status == UNAUTHORIZED:
+            message = f"{message}; {self._key.mend()}"
         raise RequestError(message, status)
 
     async def _timed(self, awaitable: Awaitable[Received]) -> Received:

@@ -28,6 +28,12 @@ class KeyFromEnvironment(httpx.Auth):
             request.headers["Authorization"] = f"Bearer {key}"
         yield request
 
+    def mend(self) -> str:
+        """What to do where the server refuses the key."""
+        if self._key():
+            return f"the server refuses the key in {self._variable}: set it to another one"
+        return f"set {self._variable} to the server's key"
+
     def hidden_in(self, text: str) -> str:
         """The text with the key starred out: some servers repeat it in their errors."""
         key = self._key()

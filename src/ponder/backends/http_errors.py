@@ -8,6 +8,8 @@ from ponder.errors import PonderError
 
 BUSY_STATUSES = (429, 503)
 """What a server answers that has too much to do."""
+UNAUTHORIZED = 401
+"""What a server answers without a key that it knows."""
 PASSING_STATUSES = (*BUSY_STATUSES, 502, 504)
 """These, and what a gateway answers whose server is away or late."""
 
