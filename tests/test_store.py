@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from ponder.errors import RecipeMismatchError, StoreError
 from ponder.store import CallKey, CallLog, CallRecord, MemoryCallLog, RunStore
 from ponder.trace import Node, Spent, Trace
-from ponder.types import Example, NodePath, Problem
+from ponder.types import Example, Message, NodePath, Problem
 
 STUDY: Mapping[str, object] = {
     "seed": 1,
@@ -155,6 +156,41 @@ def test_examples_are_added_once_and_a_changed_one_is_refused(tmp_path: Path) ->
         with pytest.raises(StoreError, match="another problem under the id 'a'"):
             store.add_examples([asked("d"), asked("a", "43")])
         assert len(store.examples()) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (asked("a", "43"), "its reference is '42' there, '43' here"),
+        (
+            Example(Problem.ask("What is b?", "a"), "42"),
+            "its question is 'What is a?' there, 'What is b?' here",
+        ),
+        (
+            Example(Problem.ask("So. " * 40 + "What?", "a"), "42"),
+            "here: use another folder, or give the problem another id",
+        ),
+        (replace(asked("a"), problem=replace(asked("a").problem, choices=("x",))), "its choices"),
+        (
+            replace(
+                asked("a"),
+                problem=Problem((Message("user", "Now: What is a?"),), "a", "What is a?"),
+            ),
+            "its messages are not the same",
+        ),
+        (replace(asked("a"), level="3"), "its level is None there, '3' here"),
+        (replace(asked("a"), extra={}), "its extra are not the same"),
+    ],
+)
+def test_a_changed_example_tells_what_differs_and_the_mend(
+    tmp_path: Path, given: Example, told: str
+) -> None:
+    with opened(tmp_path) as store:
+        store.add_examples([asked("a")])
+        with pytest.raises(StoreError) as caught:
+            store.add_examples([given])
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 async def test_text_with_lone_surrogates_is_kept_and_an_id_with_one_refused(

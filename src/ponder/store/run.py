@@ -21,6 +21,7 @@ from ponder.store.database import DATABASE_NAME, connect_writing, stated, transa
 from ponder.store.files import replace_file
 from ponder.store.lock import RunLock
 from ponder.store.log import path_text, storable
+from ponder.store.problems import other_problem
 from ponder.store.reading import Grader, RunReader
 from ponder.store.records import EXAMPLE, TRACE
 from ponder.store.score_sets import (
@@ -126,7 +127,7 @@ class RunStore(RunReader):
             # Compared as they come back: tuples in `extra` do so as lists.
             read_back = EXAMPLE.decode(record, name)
             if kept.setdefault(name, read_back) != read_back:
-                raise StoreError(f"{self.folder} holds another problem under the id {name!r}")
+                raise StoreError(other_problem(self.folder, kept[name], read_back))
             rows.append((name, record))
         sql = "INSERT OR IGNORE INTO examples (problem_id, record) VALUES (?, ?)"
         self._writer.submit(Write(sql, rows))
