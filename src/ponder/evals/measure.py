@@ -170,7 +170,7 @@ def measure(
     used = grader or which_grades(outcomes, imported)
     grades = imported if used == "imported" else ours
     ranking = ranking_name(candidates, score)
-    problems = tuple(graded_problem(o, grades, ranking, aggregation) for o in outcomes)
+    problems = tuple(graded_problem(o, grades, ranking, aggregation, used) for o in outcomes)
     sampled = all(outcome.exchangeable for outcome in outcomes)
     fitted = any(outcome.trace.strategy == ComputeOptimal.name for outcome in outcomes)
     own = fitted or len({outcome.trace.selector for outcome in outcomes}) > 1

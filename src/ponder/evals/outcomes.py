@@ -126,17 +126,21 @@ def which_grades(outcomes: Iterable[Outcome], imported: Grades) -> Grader:
 
 
 def graded_problem(
-    outcome: Outcome, grades: Grades, ranking: str | None, aggregation: Aggregation
+    outcome: Outcome,
+    grades: Grades,
+    ranking: str | None,
+    aggregation: Aggregation,
+    whose: Grader = "ours",
 ) -> GradedProblem:
-    """The problem with its candidates graded, lost samples in their places.
+    """The problem with its candidates graded by `grades`, lost samples in their places.
 
     A candidate without an answer or a reference is wrong unless graded otherwise, and so is one
-    that may not vote. Raises UsageError for another without a grade.
+    that may not vote. Raises UsageError for another without a grade; `whose` says how to mend it.
     """
     placed = dict.fromkeys(outcome.lost if outcome.trace.candidates else (), LOST)
     for candidate in outcome.trace.candidates:
         key, score = ballot(candidate, ranking, aggregation)
-        right = _grade(outcome, candidate, grades) and candidate.votes
+        right = _grade(outcome, candidate, grades, whose) and candidate.votes
         asked = ranking in candidate.scores or not candidate.votes
         placed[candidate.path] = GradedCandidate(
             key, score, right, candidate.tokens, root=candidate.path[0], asked=asked
@@ -154,9 +158,11 @@ def graded_problem(
     )
 
 
-def _grade(outcome: Outcome, candidate: Candidate, grades: Grades) -> bool:
+def _grade(outcome: Outcome, candidate: Candidate, grades: Grades, whose: Grader) -> bool:
     name = outcome.trace.problem_id
     grade = grades.get((name, candidate.path))
     if grade is None and candidate.answer is not None and outcome.gradable:
+        if whose == "imported":
+            raise UsageError(f"problem {name!r} has no imported grade: use `--grades ours`")
         raise UsageError(f"problem {name!r} is not graded: run `ponder grade` on the run first")
     return bool(grade)

@@ -187,6 +187,8 @@ def load_run(
     look at, by default all that there are.
     """
     stored = _arrived(_stored(folder, score))
+    if grader == "imported" and not stored.grades["imported"]:
+        raise UsageError(f"{folder} has no imported grades: leave out `--grades imported`")
     if (whole := stored.provenance.get(IMPORTING)) is not None:
         warnings.warn(
             f"{folder}: the import was cut short at {len(stored.traces)} of {whole} problems: "
