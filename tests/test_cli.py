@@ -505,6 +505,71 @@ def test_the_public_pool_gives_the_published_figures(
         (["run", "--budget", "seconds", "-o", "x"], 2, "KEY=VALUE"),
         (["run", "--budget", "seconds=x", "-o", "x"], 2, "KEY=NUMBER"),
         (["run", "--dataset", "grade-school-tune", "--prompt", "p", "-o", "x"], 2, "prompt 'p'"),
+        (["run", "--sweep", "n=4,8,4", "-o", "x"], 2, "names 4 2 times"),
+        (["run", "--n", "2", "--sweep", "n=4,8", "-o", "x"], 2, "varies `n`, which is set"),
+        (
+            ["run", "--set", "study.n=2", "--sweep", "n=4,8", "-o", "x"],
+            2,
+            "varies `n`, which is set",
+        ),
+        (
+            ["run", "--temperature", "1", "--sweep", "sampling.temperature=0,1", "-o", "x"],
+            2,
+            "varies `sampling.temperature`",
+        ),
+        (
+            ["run", "--budget", "generations=2", "--budget", "generations=3", "-o", "x"],
+            2,
+            "'generations' twice, with '2' and '3'",
+        ),
+        (
+            ["run", "--price", "prompt=2", "--price", "prompt=3", "-o", "x"],
+            2,
+            "'prompt' twice, with '2' and '3'",
+        ),
+        (
+            ["run", "--base-url", "http://here/v1", "-o", "x"],
+            2,
+            "`--base-url http://here/v1` is for the engine openai, and the engine is embedded",
+        ),
+        (
+            ["run", "--set", "verifier_knobs.x=1", "-o", "x"],
+            2,
+            "`--set verifier_knobs.x=1` is for a verifier",
+        ),
+        (
+            ["run", "--set", "vllm.dtype=float16", "-o", "x"],
+            2,
+            "`--set vllm.dtype=float16` is for the engine vllm",
+        ),
+        (
+            ["run", "--set", "host.vllm.cache_gb=2", "-o", "x"],
+            2,
+            "`--set host.vllm.cache_gb=2` is for the engine vllm",
+        ),
+        (
+            ["solve", "1 + 1?", "--model", "m", "--set", "verifier_knobs.x=1"],
+            2,
+            "`--set verifier_knobs.x=1` is for a verifier",
+        ),
+        (["run", "--ids", "", "-o", "x"], 2, "`--ids` takes ID,ID,..., got ''"),
+        (["run", "--ids", "a1, ,a2", "-o", "x"], 2, "got 'a1, ,a2'"),
+        (["run", "--dataset", "grade-school-tune", "-o", ""], 2, "`-o` takes a folder, got ''"),
+        (["import", "pool", "x", "-o", ""], 2, "`-o` takes a folder, got ''"),
+        (["demo", "-o", ""], 2, "`-o` takes a folder, got ''"),
+        (["train-verifier", "x", "-o", ""], 2, "`-o` takes a folder, got ''"),
+        (
+            ["import", "pool", "x", "-o", "y", "--approach", "dvts"],
+            2,
+            "--approach dvts is for sal, not for pool",
+        ),
+        (
+            ["import", "sal", "x", "-o", "y", "--grades", "strict"],
+            2,
+            "--grades strict is for lm-eval and inspect, not for sal",
+        ),
+        (["export", "pool", "x", "--revision", "b"], 2, "--revision b is of the hub's"),
+        (["export", "pool", "x", "--private"], 2, "--private is for the hub"),
         (["frobnicate"], 2, "frobnicate"),
         (["report", "no-such-run"], 1, "no-such-run holds no run"),
         (["show", "no-such-run", "x"], 1, "no-such-run"),
@@ -527,6 +592,51 @@ def test_bad_usage_is_one_line(
     assert message in line
     assert got == status
     assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_that_any_run_of_a_sweep_reads_may_be_set(tmp_path: Path, data: Path) -> None:
+    words = ["run", "--dataset", data, "--n", 2, "-o", tmp_path / "run", "--model", PLAY[-1]]
+    words += ["--sweep", "engine=scripted", "--sweep", "verifier=random"]
+    assert ponder(*words, "--set", "verifier_knobs.seed=1") == 0
+
+
+def test_blanks_around_ids_do_not_matter(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", *PLAY, "--dataset", data, "--n", 2, "-o", tmp_path / "run"]
+    assert ponder(*words, "--ids", "q1, q3 ") == 0
+    with RunReader(tmp_path / "run") as run:
+        assert run.finished() == {"q1", "q3"}
+
+
+def test_imported_grades_that_are_not_there_are_told(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert ponder("run", *PLAY, "--dataset", data, "--n", 2, "-o", run) == 0
+    capsys.readouterr()
+    for command in (["report", run], ["compare", run, run]):
+        status, line = failing(capsys, *command, "--grades", "imported")
+        assert status == 2
+        assert "run has no imported grades: leave out `--grades imported`" in line
+
+
+def test_a_run_and_an_import_do_not_share_a_folder(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, pool = tmp_path / "run", tmp_path / "pool"
+    words = ["run", *PLAY, "--dataset", data, "--n", 2, "-o"]
+    assert ponder(*words, run) == 0
+    assert ponder("export", "pool", run, "-o", tmp_path / "pool.jsonl") == 0
+    assert ponder("import", "pool", tmp_path / "pool.jsonl", "-o", pool) == 0
+    capsys.readouterr()
+    status, line = failing(capsys, "import", "pool", tmp_path / "pool.jsonl", "-o", run)
+    assert status == 1
+    assert "holds a run of `ponder run`: give `-o` another folder" in line
+    assert "there," not in line
+    status, line = failing(capsys, *words, pool)
+    assert status == 1
+    assert "holds an import: give `-o` another folder" in line
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

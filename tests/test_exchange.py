@@ -433,6 +433,32 @@ def test_a_search_keeps_its_name_and_gives_one_point(
     assert 'approach is "beam_search" there, "best_of_n" here' in capsys.readouterr().err
 
 
+def test_an_edited_or_other_pool_asks_for_another_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, pool = tmp_path / "run", lines(tmp_path / "pool.jsonl", LEAST)
+    assert ponder("import", "pool", pool, "-o", run) == 0
+    for source, why in (
+        (lines(pool, {**LEAST, "level": 2}), "pool.jsonl has changed since"),
+        (lines(tmp_path / "other.jsonl", {**LEAST, "level": 3}), "not those of other.jsonl"),
+    ):
+        capsys.readouterr()
+        assert ponder("import", "pool", source, "-o", run) == 1
+        line = capsys.readouterr().err
+        assert f"holds the candidates of pool.jsonl, {why}: give `-o` another folder" in line
+        assert "sha256" not in line
+
+
+def test_a_file_takes_no_choices_of_the_hubs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, run = lines(tmp_path / "pool.jsonl", LEAST), tmp_path / "run"
+    for option in ("--revision", "--config", "--split"):
+        assert ponder("import", "pool", pool, "-o", run, option, "x") == 2
+        assert f"{option} x is for a data set of the hub, and " in capsys.readouterr().err
+    assert not run.exists()
+
+
 @pytest.mark.parametrize(
     ("row", "answer", "status"),
     [

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.options import AsJson
+from ponder.cli.options import AsJson, named_folder
 from ponder.cli.report import numbers_of, show_tables
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json
 from ponder.evals.demo import HEAD, SAMPLED, DemoMethod, methods, run_demo
@@ -22,9 +22,15 @@ TITLE = "What a small model gains from thinking longer"
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("-o", help="Where the runs and the page go.")] = Path(
-        "ponder-demo"
-    ),
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            help="Where the runs and the page go.",
+            parser=named_folder,
+            metavar="PATH",
+        ),
+    ] = Path("ponder-demo"),
     as_json: AsJson = False,
 ) -> None:
     """Let a 135M model solve word problems in nine ways, for at most about three minutes.

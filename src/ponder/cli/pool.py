@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponder.answers.registry import answer_kind
+from ponder.cli.options import RunFolder
 from ponder.cli.terminal import output, print_json, working
 from ponder.errors import UsageError
 from ponder.evals.exchange.exports import ExportFormat, default_name, export_rows
@@ -23,7 +24,7 @@ def import_(
         Format, typer.Argument(help="What it is: pool, sal, lm-eval (samples), inspect (a log).")
     ],
     source: Annotated[str, typer.Argument(help="A file, or the hub's ORG/NAME.")],
-    folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
+    folder: RunFolder = None,
     answer: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +98,10 @@ def export(
     """
     if hub is not None and file is not None:
         raise UsageError("give `-o FILE` or `--hub ORG/NAME`, not both")
+    if hub is None and revision is not None:
+        raise UsageError(f"--revision {revision} is of the hub's: add `--hub ORG/NAME`")
+    if hub is None and private:
+        raise UsageError("--private is for the hub: add `--hub ORG/NAME`")
     if format == "sal" and not problems:
         raise UsageError("sal's rows have questions: leave --no-problems out, or export a pool")
     if hub is not None:

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ponder.cli.options import Price
+from ponder.cli.named_keys import check_named
+from ponder.cli.options import Price, RunFolder
 from ponder.cli.plan import show_plan
 from ponder.cli.report import present
 from ponder.cli.terminal import announce, errors, interruptible
-from ponder.cli.words import given, numbers, pairs, prices_of, swept, with_keys
+from ponder.cli.words import given, ids_of, numbers, pairs, prices_of, swept, with_keys
 from ponder.errors import PonderError, UsageError
 from ponder.evals.limits import SpendingLimit
 from ponder.evals.planning import PILOT
@@ -29,7 +30,7 @@ def run(
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe; the options below replace its values.")
     ] = None,
-    folder: Annotated[Path | None, typer.Option("-o", help="The run directory.")] = None,
+    folder: RunFolder = None,
     engine: Annotated[str | None, typer.Option(help="embedded, openai, vllm or scripted.")] = None,
     model: Annotated[str | None, typer.Option(help="A file, a folder or a name.")] = None,
     strategy: Annotated[
@@ -94,7 +95,7 @@ def run(
         "verifier": verifier,
         "dataset": dataset,
         "limit": limit,
-        "ids": ids.split(",") if ids else None,
+        "ids": ids_of(ids),
         "map": pairs(map_ or (), "--map") or None,
         "prompt": prompt,
         "seed": seed,
@@ -107,6 +108,8 @@ def run(
     asked = with_keys(asked.changed(given(study), given(host)), set_ or ())
     spending = SpendingLimit(max_tokens_total, max_cost, asked.host.prices)
     planned = plans(asked, folder, swept(sweep or ()), seeds)
+    options = {**given(study), "host": given(host)}
+    check_named(options, set_ or (), sweep or (), [plan.recipe for plan in planned])
     if plan or plan_from is not None:
         show_plan(planned, plan_from, lambda: _solve(planned, spending, PILOT), as_json=as_json)
         return

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ponder.api import asolve
+from ponder.cli.named_keys import check_named
 from ponder.cli.terminal import announce, errors, output, print_json
 from ponder.cli.words import given, numbers, with_keys
 from ponder.errors import PonderError, UsageError
@@ -64,6 +65,7 @@ def solve(
     asked = with_keys(
         base.changed({**study, "budget": numbers(budget or (), "--budget")}, {}), set_ or ()
     )
+    check_named(study, set_ or (), (), [asked])
     trace = _solve(text.strip(), asked)
     if as_json:
         print_json(TRACE.adapter.dump_python(trace, mode="json"))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ponder.cli.options import named_folder
 from ponder.cli.terminal import announce, errors, interruptible, output, print_json, working
 from ponder.errors import PonderError, UsageError
 from ponder.report.counting import CountingProgress
@@ -24,7 +25,10 @@ from ponder.verifiers.reward_opening import DType
 
 def train_verifier(
     runs: Annotated[list[Path], typer.Argument(help="Graded run directories.")],
-    folder: Annotated[Path | None, typer.Option("-o", help="The head's folder.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("-o", help="The head's folder.", parser=named_folder, metavar="PATH"),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(

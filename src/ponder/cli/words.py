@@ -20,8 +20,15 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """`KEY=VALUE` words as a table."""
-    return dict(_pair(word, option) for word in words)
+    """`KEY=VALUE` words as a table; raises UsageError for a key that is named twice."""
+    found: dict[str, str] = {}
+    for key, value in (_pair(word, option) for word in words):
+        if key in found:
+            raise UsageError(
+                f"`{option}` names {key!r} twice, with {found[key]!r} and {value!r}: name it once"
+            )
+        found[key] = value
+    return found
 
 
 def _pair(word: str, option: str) -> tuple[str, str]:
@@ -83,6 +90,16 @@ def swept(words: Sequence[str]) -> dict[str, list[object]]:
     """`KEY=VALUE,VALUE` words: the values that each key takes."""
     found = pairs(words, "--sweep")
     return {key: [_value(part) for part in value.split(",")] for key, value in found.items()}
+
+
+def ids_of(text: str | None) -> list[str] | None:
+    """`ID,ID` without the blanks around them; None is all problems."""
+    if text is None:
+        return None
+    found = [word.strip() for word in text.split(",")]
+    if not all(found):
+        raise UsageError(f"`--ids` takes ID,ID,..., got {text!r}; without it all problems are run")
+    return found
 
 
 def with_keys(recipe: Recipe, words: Sequence[str]) -> Recipe:

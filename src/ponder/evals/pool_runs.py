@@ -9,14 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ponder.answers.base import AnswerKind
+from ponder.errors import RecipeMismatchError
 from ponder.evals.exchange.sources import Source, read_source
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import check_gradable
 from ponder.evals.pool_import import import_pool
-from ponder.evals.pools import PoolProblem
+from ponder.evals.pools import STRATEGY, PoolProblem
 from ponder.evals.run_grading import grade_run
 from ponder.runner import unwrapped
 from ponder.store.run import RunStore
+from ponder.store.study import Settings
 
 _TOGETHER = 100
 """Problems that share a transaction."""
@@ -40,7 +42,12 @@ async def keep_source(source: Source, folder: Path, answers: AnswerKind) -> int:
     if missing:
         check_gradable(answers)
     study: dict[str, object] = {**source.study, "answer": answers.name}
-    with RunStore.open(folder, study=study, host={}, recipe_toml=study_toml(study)) as store:
+
+    def check(kept: Settings) -> None:
+        _check_kept(kept, study, folder)
+
+    toml = study_toml(study)
+    with RunStore.open(folder, study=study, host={}, recipe_toml=toml, check=check) as store:
         told = {"ponder": version("ponder"), **source.provenance}
         store.set_provenance({**told, IMPORTING: len(source.problems)})
         for start in range(0, len(source.problems), _TOGETHER):
@@ -50,6 +57,20 @@ async def keep_source(source: Source, folder: Path, answers: AnswerKind) -> int:
             async with Grader() as grader:
                 await grade_run(store, grader)
     return len(source.problems)
+
+
+def _check_kept(kept: Settings, study: Settings, folder: Path) -> None:
+    """Raise RecipeMismatchError where the folder holds no import, or one of another file."""
+    if kept.get("strategy") != STRATEGY:
+        raise RecipeMismatchError(
+            f"{folder} holds a run of `ponder run`: give `-o` another folder for the import"
+        )
+    if "sha256" in kept and kept["sha256"] != study.get("sha256"):
+        before, now = kept.get("dataset"), study.get("dataset")
+        why = f"{now} has changed since" if before == now else f"not those of {now}"
+        raise RecipeMismatchError(
+            f"{folder} holds the candidates of {before}, {why}: give `-o` another folder"
+        )
 
 
 async def _keep(store: RunStore, problems: Sequence[PoolProblem], answers: AnswerKind) -> None:

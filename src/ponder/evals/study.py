@@ -19,12 +19,13 @@ from ponder.answers.base import AnswerKind
 from ponder.answers.registry import answer_kind
 from ponder.budget import Budget
 from ponder.engines.base import Engine
-from ponder.errors import UsageError
+from ponder.errors import RecipeMismatchError, UsageError
 from ponder.evals.datasets import DataSet, load_set
 from ponder.evals.grading import Grader
 from ponder.evals.grading_kinds import check_gradable
 from ponder.evals.model_sizes import told_sizes, verifier_sizes
 from ponder.evals.planning import RUNNING, pilot_of
+from ponder.evals.pools import STRATEGY
 from ponder.evals.run_grading import grade_run
 from ponder.evals.within_tokens import tokens_spent
 from ponder.prompts import load_prompt
@@ -60,9 +61,13 @@ class Plan:
 def plans(
     recipe: Recipe, folder: Path, sweep: Mapping[str, Sequence[object]], seeds: int
 ) -> list[Plan]:
-    """One plan, or one a swept value and seed, in folders named after them under `folder`."""
+    """One plan, or one a swept value and seed, in folders named after them under `folder`.
+
+    Raises UsageError for a value that is swept twice, and for seeds that are named twice.
+    """
     found = [Plan(recipe, folder)]
     for key, values in sweep.items():
+        _check_distinct(key, values)
         found = [_varied(plan, key, value) for plan in found for value in values]
     if seeds > 1 and {"seed", "study.seed"} & sweep.keys():
         raise UsageError("`--sweep seed=...` and `--seeds` both name the seeds: leave one out")
@@ -70,6 +75,12 @@ def plans(
         first = recipe.study.seed
         found = [_varied(p, "seed", seed) for p in found for seed in range(first, first + seeds)]
     return found
+
+
+def _check_distinct(key: str, values: Sequence[object]) -> None:
+    for value, times in Counter(map(str, values)).items():
+        if times > 1:
+            raise UsageError(f"`--sweep {key}=...` names {value} {times} times: name it once")
 
 
 def _varied(plan: Plan, key: str, value: object) -> Plan:
@@ -270,6 +281,8 @@ def open_store(plan: Plan) -> RunStore:
     grows = (*EXTENDABLE, "n") if study.strategy in ("sample", "dvts") else EXTENDABLE
 
     def check(kept: Settings) -> None:
+        if kept.get("strategy") == STRATEGY:
+            raise RecipeMismatchError(f"{plan.folder} holds an import: give `-o` another folder")
         n = kept.get("n")
         if isinstance(n, int) and n > study.n:
             raise UsageError(

@@ -70,8 +70,10 @@ def read_source(format: Format, where: str | Path, choices: Choices = Choices())
     """The candidates in a file, or in a data set of the hub ("ORG/NAME").
 
     Raises UsageError in one line that names the file, the line and the mend for what cannot be
-    used, for an id that stands in two lines, and for one that the data set does not have.
+    used, for an id that stands in two lines, for one that the data set does not have, and for a
+    choice that the format or a file does not take.
     """
+    _check_choices(format, where, choices)
     read = _read(format, where, choices)
     pool, told = _READERS[format](read.rows, read.name, choices)
     problems = pool_of(str(where), pool)
@@ -81,6 +83,28 @@ def read_source(format: Format, where: str | Path, choices: Choices = Choices())
     named = {} if format == "pool" else {"format": format}
     study = {"strategy": "pool", "dataset": read.name, **read.content, **named, **told}
     return Source(problems, study, {"pool": read.name})
+
+
+_TAKEN: Mapping[str, tuple[Format, ...]] = MappingProxyType(
+    {"approach": ("sal",), "grades": ("lm-eval", "inspect")}
+)
+"""The formats that take a choice; the others' candidates say it themselves, or nothing of it."""
+
+
+def _check_choices(format: Format, where: str | Path, choices: Choices) -> None:
+    for name, formats in _TAKEN.items():
+        value = getattr(choices, name)
+        if value is not None and format not in formats:
+            raise UsageError(
+                f"--{name} {value} is for {' and '.join(formats)}, not for {format}: leave it out"
+            )
+    for name in ("revision", "config", "split"):
+        value = getattr(choices, name)
+        if value is not None and Path(where).exists():
+            raise UsageError(
+                f"--{name} {value} is for a data set of the hub, and {where} is a file: "
+                "leave it out"
+            )
 
 
 def _read(format: Format, where: str | Path, choices: Choices) -> _Rows:
