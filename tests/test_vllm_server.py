@@ -126,7 +126,7 @@ async def until(url: str, *, runs: bool, every: float) -> None:
 
     Asked every so many seconds: telling is work for a server that has two cores.
     """
-    async with asyncio.timeout(60), httpx.AsyncClient() as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60) as client:
         running: float | None = None
         while running is None or (running > 0) != runs:
             await asyncio.sleep(every)
