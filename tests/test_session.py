@@ -23,6 +23,7 @@ from ponder.session.calls import (
     unpack_scores,
 )
 from ponder.store.base import CallRecord
+from ponder.store.log import MemoryCallLog
 from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Decision, Node, Trace
@@ -377,6 +378,38 @@ async def test_a_budget_of_all_tokens_pays_for_the_verifier() -> None:
     assert dear.spent.verifier == 100 * len({node.text for node in dear.nodes if not node.parent})
     assert max(len(node.path) for node in dear.nodes) == 1
     assert max(len(node.path) for node in free.nodes) > 1
+
+
+async def test_only_a_sample_that_the_budget_cut_is_cut_and_named_by_its_own_limit() -> None:
+    """One that reaches the limit that was asked for is whole; the log tells the two apart."""
+    log = MemoryCallLog()
+
+    async def solved(budget: Budget) -> Trace:
+        world = World(
+            script=lambda _p, _s: "so " * 100, log=log, options=SessionOptions(budget=budget)
+        )
+        return await world.solve(RepeatedSampling(n=1, sampling=Sampling(max_tokens=40)))
+
+    whole, cut = await solved(Budget()), await solved(Budget(generated_tokens=30))
+    assert [(node.tokens, node.ended, node.cut) for node in (*whole.nodes, *cut.nodes)] == [
+        (40, "length", False),
+        (30, "length", True),
+    ]
+    assert [trace.candidates[0].votes for trace in (whole, cut)] == [True, False]
+    assert (await solved(Budget())).digest() == whole.digest()
+    assert len({key.request for key in log.load(PROBLEM.id) if key.kind == "sample"}) == 2
+
+
+async def test_what_was_set_aside_for_a_prompt_is_given_back_when_its_tokens_are_told() -> None:
+    """Three tokens, where a token a byte and what a template may add were set aside."""
+    world = World(
+        script=lambda _p, _s: "so " * 100,
+        options=SessionOptions(budget=Budget(total_tokens=3 + 4 * 40)),
+        slots=1,
+    )
+    trace = await world.solve(RepeatedSampling(n=6, sampling=Sampling(max_tokens=40)))
+    assert [node.tokens for node in trace.nodes] == [40] * 4
+    assert trace.stopped == "budget"
 
 
 async def test_a_failed_sample_uses_up_nothing() -> None:
