@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.command import DEFAULTS, command_of, options_of, parser
 from benchmarks.items import ITEMS, Item
 from benchmarks.joining import check_more
-from benchmarks.machine import this_machine
+from benchmarks.machine import Machine, this_machine
 from benchmarks.options import Options
 from benchmarks.page import page
 from benchmarks.results import Part, Record, joined
@@ -38,10 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     ]
     try:
         record = Record.load(output)  # an unusable file is found before anything is measured
+        machine = this_machine()  # and the commit is that of the code that was read for it
         if chosen.more:
-            check_more(record, todo, this_machine())
+            check_more(record, todo, machine)
         for item, own in todo:
-            _take(item, own, output, more=chosen.more)
+            _take(item, own, output, machine, more=chosen.more)
         output.with_suffix(".md").write_text(page(Record.load(output)))
     except PonderError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -56,7 +57,7 @@ def _verifiers(item: Item, named: str | None) -> Sequence[str]:
     return item.verifiers if named is None else [named]
 
 
-def _take(item: Item, options: Options, output: Path, *, more: bool) -> None:
+def _take(item: Item, options: Options, output: Path, machine: Machine, *, more: bool) -> None:
     part = item.part(options)
     before = Record.load(output).parts.get(part) if more else None
     if before is not None:
@@ -69,7 +70,7 @@ def _take(item: Item, options: Options, output: Path, *, more: bool) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     repeats = 1 if item.once else options.turns.stop
     command = command_of(item, replace(options, first=0, repeats=repeats))
-    taken = Part(command, today, options.size, repeats, this_machine(), content)
+    taken = Part(command, today, options.size, repeats, machine, content)
     Record.load(output).with_part(part, taken).save(output)
 
 

@@ -51,7 +51,8 @@ def lines(calls: Sequence[Call], strategy: str) -> list[list[Call]]:
     """A problem's calls, those together that wait for each other.
 
     No sample waits for another; a beam search scores all its beams before it goes on; a subtree of
-    DVTS waits for its own siblings, which begin with one of its first steps.
+    DVTS waits for its own siblings, which begin with one of its first steps. Siblings that were
+    scored in several calls, as they ended, are taken one call after another.
     """
     if strategy == "sample":
         return [[call] for call in calls]

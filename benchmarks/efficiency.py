@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import fmean
 
 from benchmarks.alone import seconds_alone
@@ -91,21 +92,21 @@ async def measure(options: Options) -> Results:
             bare = work(options, "sample", n, problems, seed=2000 + repeat)
             rounds = 1 if options.small else ROUNDS
             await read_prompts(engine, bare)
-            curve = await rate_curve(engine, bare, options.slots, rounds=rounds)
-            curves.append(curve)
             if options.engine == "embedded":
                 batches.append(await batch(engine, bare, options.slots))
-            before = curve.top
+            curve = await rate_curve(engine, bare, options.slots, rounds=rounds)
+            curves.append(curve)
+            tops, taken = [curve.top], list[Watched]()
             for strategy in STRATEGIES:
                 todo = work(options, strategy, n, problems, seed=repeat)
-                watched = await watched_run(todo, engine, verifier)
-                after = (await rates_at(engine, bare, [options.slots], rounds=rounds)).top
+                taken.append(await watched_run(todo, engine, verifier))
+                tops.append((await rates_at(engine, bare, [options.slots], rounds=rounds)).top)
+            for strategy, watched, beside in zip(STRATEGIES, taken, pairwise(tops), strict=True):
                 asked, at_once = watched.verifier.asked, options.slots // n or 1
                 scoring = await seconds_alone(verifier, asked, strategy, at_once)
-                beside = curve.scaled(fmean((before, after)))
-                run = reached(strategy, repeat, watched, beside, options.slots, scoring)
-                runs.append(replace(run, bare_rates=(before, after)))
-                before = after
+                rates = curve.scaled(fmean(beside))
+                run = reached(strategy, repeat, watched, rates, options.slots, scoring)
+                runs.append(replace(run, bare_rates=beside))
     points = tuple(curve.points for curve in curves)
     return Results(n, problems, options.slots, points, tuple(runs), tuple(batches))
 
@@ -134,10 +135,10 @@ _BOUND = (
     "problem first, at the rates of the bare engine: the engine through ponder's adapter, samples "
     "only. It counts neither the verifier's time nor the prefill of a step's prefix."
 )
-APART = (
+_APART = (
     "On a CPU vLLM reserves a core for its front end and computes its model on the others, of two "
-    "cores on one; ponder and the verifier are left with the reserved one. Engine and verifier do "
-    "not compute in turns, so no bound has the verifier's time in it."
+    "cores on one; ponder and the verifier, which nothing binds to a core, may use the other. "
+    "Engine and verifier do not compute in turns, so no bound has the verifier's time in it."
 )
 _WHOLE = (
     "The first and the last 10 % of the tokens are left out, but in the column of the whole run, "
@@ -153,7 +154,7 @@ def section(results: Results, options: Options) -> Iterator[str]:
         f"slots. {setting(options)}"
     )
     yield ""
-    yield f"{_BOUND} {_beside(results)} {APART if apart else _shared(results)} {_WHOLE}"
+    yield f"{_BOUND} {_beside(results)} {_APART if apart else _shared(results)} {_WHOLE}"
     yield ""
     rows = [_row(results, own, shared=not apart) for own in _by_strategy(results).values()]
     heads = (

@@ -20,6 +20,8 @@ def check_more(record: Record, todo: Iterable[tuple[Item, Options]], machine: Ma
         before = record.parts.get(name)
         if item.once:
             raise UsageError(f"{name} is one run, whatever --repeats says: leave out --more")
+        if before is not None and machine.commit.endswith(("-dirty", "unknown")):
+            raise UsageError(f"{name}: no commit holds this code: commit it, or leave out --more")
         if before is not None and (odd := list(_differences(before, options, machine))):
             raise UsageError(f"{name}: {'; '.join(odd)}: leave out --more")
 

@@ -15,6 +15,7 @@ from ponder.backends.local_model import find_model
 from ponder.backends.models import silent
 from ponder.backends.openvino_cpu import cpu_properties
 from ponder.engines.base import Engine
+from ponder.errors import EngineError
 from ponder.runner import unwrapped
 from ponder.types import Prefix, Sampling
 
@@ -45,6 +46,8 @@ async def batch(engine: Engine, todo: Work, sequences: int) -> Batch:
         for index, (prefix, seed) in enumerate(drawn):
             group.create_task(draw(index, prefix, seed))
     seconds = time.perf_counter() - start
+    if 0 in lengths:
+        raise EngineError("a sample of the batch drew no token: there is nothing to compare")
     prefixes = [prefix for prefix, _ in drawn]
     alone = await asyncio.to_thread(_library_seconds, todo, prefixes, lengths, sampling)
     return Batch(sum(lengths), seconds, alone)
@@ -57,9 +60,14 @@ def _library_seconds(
     import openvino_genai
 
     def configs(lengths: Sequence[int]) -> list[Any]:
-        drawn: dict[str, Any] = {"do_sample": sampling.temperature > 0, "ignore_eos": True}
+        drawn: dict[str, Any] = {
+            "do_sample": sampling.temperature > 0,
+            "ignore_eos": True,
+            "logprobs": 1,
+        }
         if drawn["do_sample"]:
             drawn |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
+            drawn |= {"top_k": sampling.top_k} if sampling.top_k > 0 else {}
         return [openvino_genai.GenerationConfig(max_new_tokens=n, **drawn) for n in lengths]
 
     scheduler = openvino_genai.SchedulerConfig()

@@ -46,7 +46,8 @@ def this_machine() -> Machine:
 def commit_of(folder: Path) -> str:
     """Of the repository whose working tree is `folder`.
 
-    The results of parts that were taken before do not count as a difference.
+    The results of parts that were taken before do not count as a difference, files that git does
+    not know do where code is.
     """
     commit = _said("git", "-C", str(folder), "rev-parse", "--short=12", "HEAD")
     if commit is None:
@@ -55,7 +56,11 @@ def commit_of(folder: Path) -> str:
         *("git", "-C", str(folder), "diff", "--name-only", "HEAD", "--"),
         *(".", ":(exclude,glob)docs/benchmarks.*"),
     )
-    return f"{commit}-dirty" if changed else commit
+    unknown = _said(
+        *("git", "-C", str(folder), "ls-files", "--others", "--exclude-standard", "--"),
+        *("src", "benchmarks"),
+    )
+    return f"{commit}-dirty" if changed or unknown else commit
 
 
 def _processor() -> str:

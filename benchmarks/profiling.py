@@ -23,12 +23,12 @@ SHOWN = 12
 """Modules that the page lists."""
 
 _DONE = (
-    "What was done since the profile `before`: a call's name and record are made once, and without "
-    "`dataclasses.asdict`, which copied every token; the thread that writes the run is woken once "
-    "a transaction and not once a record; a new run reads no calls from its file; calls and traces "
-    "are made JSON by pydantic, in a quarter of the time; where no budget counts tokens, prompts "
-    "and verifiers' tokens are not summed up as the search goes; the scripted engine cuts a text "
-    "into its tokens once."
+    "What was done since the profile that is called before: a call's name and record are made "
+    "once, and without `dataclasses.asdict`, which copied every token; the thread that writes the "
+    "run is woken once a transaction and not once a record; a new run reads no calls from its "
+    "file; calls and traces are made JSON by pydantic, in a quarter of the time; where no budget "
+    "counts tokens, prompts and verifiers' tokens are not summed up as the search goes; the "
+    "scripted engine cuts a text into its tokens once."
 )
 _MODULE = re.compile(r"(ponder/.*|benchmarks/\w+|python3\.\d+/(?!site-packages).*)\.py$")
 

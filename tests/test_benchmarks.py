@@ -125,9 +125,14 @@ def test_an_item_leaves_the_parts_of_others_as_they_are(tmp_path: Path) -> None:
     assert parts["efficiency/scripted/arithmetic"] == kept
 
 
-def test_more_repeats_join_those_that_are_kept(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code that is measured is that of a commit."""
+    monkeypatch.setattr("benchmarks.machine.commit_of", lambda _folder: "abc")
+
+
+@pytest.mark.usefixtures("committed")
+def test_more_repeats_join_those_that_are_kept(tmp_path: Path) -> None:
     output = tmp_path / "benchmarks.json"
     words = [*SCRIPTED, "--size", "small", "--verifier", "arithmetic", "-o", str(output)]
     assert main(["verifier", *words, "--repeats", "1"]) == 0
@@ -140,6 +145,7 @@ def test_more_repeats_join_those_that_are_kept(
         joined(waiting.Results(4, 1, ()), waiting.Results(8, 1, ()))
 
 
+@pytest.mark.usefixtures("committed")
 @pytest.mark.parametrize(
     ("odd", "says"),
     [
@@ -167,6 +173,22 @@ def test_repeats_of_something_else_are_refused_before_they_are_measured(
     assert told.count("\n") == 1  # nothing was begun
     assert says in told
     assert json.loads(output.read_text()) == kept
+
+
+@pytest.mark.parametrize("commit", ["abc-dirty", "unknown"])
+def test_repeats_of_code_that_no_commit_holds_are_not_joined(
+    commit: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.machine.commit_of", lambda _folder: commit)
+    words = ["verifier", "--size", "small", "--repeats", "1", "--verifier", "arithmetic"]
+    words += [*SCRIPTED, "-o", str(tmp_path / "b.json")]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main([*words, "--more"]) == 1
+    assert "no commit holds this code: commit it, or leave out --more" in capsys.readouterr().err
 
 
 def test_a_profile_has_no_more_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +278,7 @@ async def test_the_library_draws_a_batch_without_ponder() -> None:
 
 def test_what_was_done_about_a_profile_is_told_once() -> None:
     results = profiling.Results((profiling.Profile("sample", 1, {"ponder/types": 1.0}),))
-    told = "What was done since the profile `before`"
+    told = "What was done since the profile that is called before"
     assert told in next(iter(profiling.section(results, Options())))
     assert told not in next(iter(profiling.section(results, Options(label="before"))))
 
@@ -735,4 +757,9 @@ def test_results_that_are_kept_do_not_make_a_working_tree_dirty(tmp_path: Path) 
     (tmp_path / "untracked").write_text("2")
     assert commit_of(tmp_path) == head
     code.write_text("2")
+    assert commit_of(tmp_path) == f"{head}-dirty"
+    code.write_text("1")
+    assert commit_of(tmp_path) == head
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "new.py").write_text("1")
     assert commit_of(tmp_path) == f"{head}-dirty"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,16 @@ from ponder.strategies.beam_search import BeamSearch
 from ponder.strategies.dvts import DiverseVerifierTreeSearch
 from ponder.strategies.sample import RepeatedSampling
 from ponder.trace import Trace
-from ponder.types import Answer, Example, Prefix, Problem, Sampling, ScoreFailure, StepScores
+from ponder.types import (
+    Answer,
+    Completion,
+    Example,
+    Prefix,
+    Problem,
+    Sampling,
+    ScoreFailure,
+    StepScores,
+)
 from ponder.verifiers.replay import ReplayVerifier
 from ponder.verifiers.scripted import ScriptedVerifier
 from tests.playing import (
@@ -364,26 +374,29 @@ async def test_a_call_that_is_ended_before_it_begins_gives_its_slots_back() -> N
 
 
 class Noting(Counting):
-    """Notes how many prefixes each call holds; the first waits for `three_ended`."""
+    """Notes of each call how many prefixes it holds and how many samples had ended by then."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sizes: list[int] = []
-        self.three_ended = asyncio.Event()
+        self.ended_before: list[int] = []
+        self.begun: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        """By the number of a call."""
+        self.may_answer = asyncio.Event()
         self._ended = 0
 
     def script(self, _prefix: Prefix, seed: int) -> str:
-        """Solutions that differ; tells when three have ended."""
+        """Solutions that differ."""
         self._ended += 1
-        if self._ended == 3:
-            asyncio.get_running_loop().call_later(0.01, self.three_ended.set)
         return f"{seed}. The answer is 7."
 
     async def score(
         self, problem: Problem, prefixes: Sequence[Prefix]
     ) -> list[StepScores | ScoreFailure]:
         self.sizes.append(len(prefixes))
-        await self.three_ended.wait()
+        self.ended_before.append(self._ended)
+        self.begun[len(self.sizes)].set()
+        await self.may_answer.wait()
         return await SURE.score(problem, prefixes)
 
 
@@ -400,10 +413,27 @@ async def test_siblings_of_a_straggler_are_scored_while_it_is_drawn(
 ) -> None:
     """One call at a time: the second holds what ended during the first."""
     verifier = Noting()
-    waits = iter((0.0, 0.05, 0.05, 0.3))
     options = SessionOptions(early=early)
     world = World(script=verifier.script, verifiers=(verifier,), options=options)
-    world.engine._latency = lambda _prefix, _seed: next(waits)
+    draw = world.engine.generate
+
+    async def paced(
+        prefix: Prefix, sampling: Sampling, seeds: Sequence[int]
+    ) -> AsyncGenerator[Completion, None]:
+        first, *others, last = [completion async for completion in draw(prefix, sampling, seeds)]
+        yield first
+        if early:
+            await asyncio.wait_for(verifier.begun[1].wait(), 60)
+        for completion in others:
+            yield completion
+        for _ in range(100):  # until they are read
+            await asyncio.sleep(0)
+        verifier.may_answer.set()
+        if early:
+            await asyncio.wait_for(verifier.begun[2].wait(), 60)
+        yield last
+
+    world.engine.generate = paced  # type: ignore[method-assign]
     trace = await world.solve(strategy)
     assert verifier.sizes == ([1, 2, 1] if early else [4])
     assert [node.scores["scripted"] for node in trace.nodes] == [(0.9,)] * 4
@@ -412,10 +442,11 @@ async def test_siblings_of_a_straggler_are_scored_while_it_is_drawn(
 
 async def test_siblings_are_scored_together_while_others_want_the_slots() -> None:
     verifier = Noting()
+    verifier.may_answer.set()
     world = World(script=verifier.script, verifiers=(verifier,), slots=2)
     world.engine._latency = lambda _prefix, _seed: 0.002
     await world.solve(BeamSearch(n=8, beam_width=8, max_iterations=1, sampling=STEPS))
-    assert verifier.sizes[0] >= 6, "the last two leave slots free"
+    assert verifier.ended_before[0] >= 7, "the last two leave slots free"
     assert sum(verifier.sizes) == 8
 
 

@@ -137,10 +137,15 @@ async def test_no_problem_is_opened_while_too_much_waits_for_the_disk(
 async def test_no_problem_is_opened_while_too_many_answers_wait_for_the_parser(
     tmp_path: Path,
 ) -> None:
-    may_parse, begun = asyncio.Event(), set[str]()
+    may_parse, full, begun = asyncio.Event(), asyncio.Event(), set[str]()
+    waiting = 0
 
     class Slow(PlainAnswers):
         async def parse(self, raw: str) -> Answer:
+            nonlocal waiting
+            waiting += 1
+            if waiting == 8:
+                full.set()
             await may_parse.wait()
             return await super().parse(raw)
 
@@ -151,7 +156,9 @@ async def test_no_problem_is_opened_while_too_many_answers_wait_for_the_parser(
     world = World(script=noting, slots=2, answers=Slow())
     with opened(tmp_path, 12) as store:
         running = asyncio.create_task(solved(world, RepeatedSampling(n=2), store))
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(full.wait(), 60)
+        for _ in range(200):
+            await asyncio.sleep(0)
         assert 4 <= len(begun) <= 4 + 2, "the backlog, and what was open beside the last"
         may_parse.set()
         await running
