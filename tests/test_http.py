@@ -357,6 +357,19 @@ async def test_nobody_listening_is_one_clear_line() -> None:
     await http.aclose()
 
 
+async def test_a_server_that_cannot_speak_tls_is_not_said_to_be_away() -> None:
+    async def plain(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        http = HttpClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", backoff=QUICK)
+        with pytest.raises(RequestError, match="SSL") as told:
+            await http.get("models")
+        assert "no server there" not in str(told.value)
+        await http.aclose()
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "http://", "http://me:pw@x/v1"])
 def test_urls_that_cannot_be_used(url: str) -> None:
     with pytest.raises(UsageError, match="URL"):

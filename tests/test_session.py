@@ -169,6 +169,28 @@ async def test_a_solution_has_one_score_and_the_ends_of_the_range_are_in_it(scor
     assert trace.nodes[0].token_ids == sample.completion.token_ids
 
 
+async def test_a_prefix_that_makes_a_call_fail_fails_alone() -> None:
+    asked: list[int] = []
+
+    class Picky(ShortVerifier):
+        async def score(
+            self, problem: Problem, prefixes: Sequence[Prefix]
+        ) -> list[StepScores | ScoreFailure]:
+            asked.append(len(prefixes))
+            if any("bad" in prefix.text for prefix in prefixes):
+                raise VerifierError("cannot read this")
+            return [StepScores((0.5,)) for _ in prefixes]
+
+    texts = iter(("good", "bad", "fine"))
+    world = World(script=lambda _p, _s: next(texts), verifiers=(Picky(),))
+    async with session_of(world) as session:
+        samples = await drain(session, 3)
+        scores = await session.score([sample.prefix for sample in samples])
+    assert [isinstance(one, StepScores) for one in scores] == [True, False, True]
+    assert scores[1] == ScoreFailure("cannot read this")
+    assert asked == [3, 1, 1, 1]
+
+
 class ShortVerifier:
     info = VerifierInfo("short", "short", "solution", 0, 1, "value")
 

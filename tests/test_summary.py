@@ -144,22 +144,6 @@ def test_scores_missing_from_one_problem_leave_two_selectors() -> None:
     assert list(report["first_n"]) == ["majority", "oracle"]
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [{"scores": {"prm": None}}, {"votes": False}, {"scores": {"prm": None}, "answer": None}],
-    ids=["failed", "cut", "unanswered"],
-)
-def test_a_problem_that_was_scored_in_vain_chooses_nothing(asked: dict[str, object]) -> None:
-    vain = trace("q", [replace(candidate(i, "4"), **asked) for i in range(3)])  # type: ignore[arg-type]
-    report = summarise(measured(FIRST, vain))
-    alone = summarise(measured(FIRST))
-    for selector in ("best_of_n", "weighted"):
-        for n in ("1", "2", "3"):
-            accuracy = report["curves"][selector][n]["accuracy"]
-            assert accuracy == alone["curves"][selector][n]["accuracy"] / 2
-    assert list(summarise(measured(vain))["curves"]) == ["majority", "oracle"]
-
-
 def test_a_problem_whose_samples_all_failed_counts_as_wrong_and_as_failed() -> None:
     lost = trace("q", [], failures=[(0,), (1,), (2,)])
     report = summarise(measured(FIRST, lost))

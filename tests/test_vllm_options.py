@@ -132,8 +132,11 @@ def beside(others: float, **knobs: object) -> VllmOptions:
 
 def test_what_other_programs_use_of_the_engines_gpus_is_added() -> None:
     assert beside(0.4).memory_share == 0.6
-    with pytest.raises(UsageError, match=r"0.6 \+ 0.5 = 1.1 of its memory.*host.vllm.others_share"):
+    with pytest.raises(
+        UsageError, match=r"0.6 \+ 0.5 = 1.1 of its memory.*host.vllm.others_share"
+    ) as told:
         beside(0.5)
+    assert str(told.value).endswith("lower a `memory_share`"), "no verifier is on it"
     with pytest.raises(UsageError, match=r"GPU 0 is asked for 0.6 \+ 0.2 \+ 0.3 = 1.1"):
         beside(0.2, memory_share=0.3)
     assert beside(0.2, memory_share=0.9, device="cuda:1"), "a GPU without the engine"

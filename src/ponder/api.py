@@ -92,7 +92,7 @@ async def asolve(
                     await made.aclose()
     if unscored(trace):
         reason = why_unscored(log.load(trace.problem_id))
-        warnings.warn(f"nothing could be scored: {reason}", stacklevel=2)
+        warnings.warn(f"nothing could be scored: {reason}", stacklevel=1)
     return trace
 
 

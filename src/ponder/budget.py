@@ -110,7 +110,8 @@ class Entry:
     prompt: Prompt | None = field(compare=False)
     """The prompt that it starts from; None: prompts do not count."""
     scored: int = field(compare=False)
-    """Tokens that verifiers computed on samples of its own depth before it was asked for."""
+    """Tokens that verifiers computed on samples of its own depth before it was asked for; in a
+    forked lane, before that began."""
     decided: Callable[[int], None] | None = field(compare=False)
     """Called once with the grant in tokens, 0 for a refusal, and then let go."""
     granted: int | None = field(default=None, compare=False)

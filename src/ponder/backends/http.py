@@ -151,6 +151,8 @@ class HttpClient:
             await self._check(response)
             yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as lost:
+            if "SSL" in str(lost):  # a server is there, and shows a certificate
+                raise TransientError(f"{url}: {_named(lost)}") from lost
             raise TransientError(f"{url}: no server there ({_named(lost)}): {_START_IT}") from lost
         except (httpx.NetworkError, httpx.RemoteProtocolError) as lost:
             raise TransientError(f"{url}: {_named(lost)}") from lost

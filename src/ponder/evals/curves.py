@@ -7,7 +7,7 @@ from statistics import fmean
 
 from ponder.errors import UsageError
 from ponder.evals.expectations import EXPECTATIONS
-from ponder.evals.graded import Estimate, GradedCandidate, GradedProblem
+from ponder.evals.graded import Estimate, GradedProblem
 from ponder.search.selection import SELECTORS
 
 OWN = "own"
@@ -20,18 +20,14 @@ WRONG = Estimate(0.0)
 def available(problems: Sequence[GradedProblem]) -> tuple[str, ...]:
     """The selectors that these problems allow.
 
-    Those that need scores are left out when nothing has a score, or when any problem has candidates
-    that were not asked for one, and none that has it. A problem that was asked in vain stays:
-    nothing is chosen there.
+    Those that need scores are left out when any problem has candidates and no score at all.
     """
-    drawn = [problem.candidates for problem in problems if problem.candidates]
-    scored = not drawn or any(_has_score(own) for own in drawn)
-    ranked = all(_has_score(own) or all(c.asked for c in own) for own in drawn)
-    return tuple(EXPECTATIONS) if scored and ranked else ("majority", "oracle")
-
-
-def _has_score(candidates: Sequence[GradedCandidate]) -> bool:
-    return any(candidate.score is not None for candidate in candidates)
+    scored = all(
+        any(candidate.score is not None for candidate in problem.candidates)
+        for problem in problems
+        if problem.candidates
+    )
+    return tuple(EXPECTATIONS) if scored else ("majority", "oracle")
 
 
 def sizes(problems: Sequence[GradedProblem]) -> tuple[int, ...]:

@@ -21,8 +21,6 @@ class GradedCandidate:
     """Generated tokens; None: not told."""
     root: int = 0
     """First index of its path."""
-    asked: bool = False
-    """There is no ranking score still to come: it was asked for, or none is due."""
 
     @property
     def ballot(self) -> Ballot:

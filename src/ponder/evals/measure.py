@@ -222,8 +222,6 @@ def _search(
     Where a stopping rule settled some answers, only by the selector that it guarded: with the
     samples that were not drawn, any other one might have chosen differently.
     """
-    if not problems:
-        return {selector: {} for selector in curves.available(problems)}
     most = n or max(len(problem.candidates) for problem in problems)
     tokens = {problem.id: problem.spent for problem in problems}
     return {

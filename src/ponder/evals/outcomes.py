@@ -20,7 +20,7 @@ Grades = Mapping[tuple[str, NodePath], bool]
 
 Grader = Literal["imported", "ours"]
 
-LOST = GradedCandidate(None, None, correct=False, tokens=0, asked=True)
+LOST = GradedCandidate(None, None, correct=False, tokens=0)
 """A sample that failed: it takes its place among the samples and is wrong."""
 
 
@@ -141,10 +141,8 @@ def graded_problem(
     for candidate in outcome.trace.candidates:
         key, score = ballot(candidate, ranking, aggregation)
         right = _grade(outcome, candidate, grades, whose) and candidate.votes
-        asked = ranking in candidate.scores or not candidate.votes
-        placed[candidate.path] = GradedCandidate(
-            key, score, right, candidate.tokens, root=candidate.path[0], asked=asked
-        )
+        root = candidate.path[0]
+        placed[candidate.path] = GradedCandidate(key, score, right, candidate.tokens, root)
     ordered = sorted(placed, key=lambda path: (len(path), path))
     chosen = outcome.trace.chosen
     return GradedProblem(

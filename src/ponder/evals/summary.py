@@ -60,8 +60,9 @@ class RunReport(TypedDict):
     grades: Grader
     curves: Curves
     first_n: dict[str, dict[str, float]]
-    truncated: float | None
-    unanswered: float | None
+    truncated: float
+    unanswered: float
+    """Shares of candidates; 0 without any."""
     costs: dict[str, Costs]
     """By N."""
     levels: dict[str, PartReport]
@@ -95,8 +96,8 @@ def summarise(run: Measured) -> RunReport:
             selector: {str(n): accuracy for n, accuracy in accuracies.items()}
             for selector, accuracies in run.first_n.items()
         },
-        "truncated": run.truncated,
-        "unanswered": run.unanswered,
+        "truncated": run.truncated or 0.0,
+        "unanswered": run.unanswered or 0.0,
         "costs": costs_of(run),
         "levels": _parts(run, {problem.id: problem.level for problem in run.problems}),
         "subjects": _parts(run, {problem.id: problem.subject for problem in run.problems}),

@@ -45,7 +45,7 @@ class SelectionResult(TypedDict):
     """Candidates that could not be scored."""
     grades: str
     curves: dict[str, dict[str, Point]]
-    """By selector and N, as in a report; no scored selectors where a problem was not scored."""
+    """By selector and N, as in a report; without scored selectors where a problem has no score."""
     against_majority: dict[str, dict[str, Paired]]
     """By selector and N; empty where a rule stopped the samples of another selector early."""
     auc: Estimated

@@ -75,28 +75,32 @@ def check_memory(options: VllmOptions, study: Study, others_share: float = 0.0) 
     whatever its share.
     """
     engine = range(options.tensor_parallel * options.data_parallel)
-    shares = {gpu: [options.memory_share, others_share] for gpu in engine}
+    own = [("engine", options.memory_share), (_OTHERS, others_share)]
+    shares = {gpu: list(own) for gpu in engine}
     for name, knobs, gpus in _placed(study, engine):
         share = knobs.get("memory_share")
         stated = float(share) if isinstance(share, int | float) else None
         for gpu in sorted(gpus):
             if gpu in engine:
                 _check_beside(options, name, stated, gpu)
-            shares.setdefault(gpu, []).append(stated or 0.0)
+            shares.setdefault(gpu, []).append((_VERIFIER, stated or 0.0))
     for gpu, asked in sorted(shares.items()):
-        if sum(asked) > 1 + 1e-9:
-            raise UsageError(_too_much(gpu, asked, others=gpu in engine and others_share > 0))
+        if sum(share for _, share in asked) > 1 + 1e-9:
+            raise UsageError(_too_much(gpu, [pair for pair in asked if pair[1]]))
 
 
-def _too_much(gpu: int, asked: Sequence[float], *, others: bool) -> str:
+_OTHERS = "other programs (`host.vllm.others_share`)"
+_VERIFIER = "verifier"
+
+
+def _too_much(gpu: int, asked: Sequence[tuple[str, float]]) -> str:
     """That the shares of a GPU come to more than the whole, and the mend."""
-    added = " + ".join(f"{share:g}" for share in asked if share)
-    told = f"GPU {gpu} is asked for {added} = {sum(asked):g} of its memory by "
-    if others:
-        told += "engine, other programs (`host.vllm.others_share`) and verifier"
-    else:
-        told += "engine and verifier"
-    return f"{told}: lower a `memory_share`, or give the verifier another `device`"
+    added = " + ".join(f"{share:g}" for _, share in asked)
+    whole = sum(share for _, share in asked)
+    who = list(dict.fromkeys(name for name, _ in asked))
+    told = f"GPU {gpu} is asked for {added} = {whole:g} of its memory by {' and '.join(who)}: "
+    mend = ", or give the verifier another `device`" if _VERIFIER in who else ""
+    return f"{told}lower a `memory_share`{mend}"
 
 
 def _check_beside(options: VllmOptions, verifier: str, share: float | None, gpu: int) -> None:

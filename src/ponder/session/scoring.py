@@ -144,14 +144,20 @@ class Scoring:
     ) -> list[Scores]:
         """The verifier's answers, with every kind of failure turned into a `ScoreFailure`.
 
-        But one that will fail for good: VerifierLostError is raised.
+        What fails together is asked for one by one: which prefixes come together depends on speed,
+        and must not decide which of them fail. A verifier that will fail for good is raised:
+        VerifierLostError.
         """
         try:
             scores = await verifier.score(self._problem, prefixes)
         except VerifierLostError:
             raise
         except (VerifierError, EngineError, OSError) as error:
-            return [ScoreFailure(str(error) or type(error).__name__) for _ in prefixes]
+            if len(prefixes) == 1:
+                return [ScoreFailure(str(error) or type(error).__name__)]
+            async with asyncio.TaskGroup() as group:
+                alone = [group.create_task(self._call(verifier, info, [one])) for one in prefixes]
+            return [scores for task in alone for scores in task.result()]
         if len(scores) != len(prefixes):
             reason = f"{info.name} gave {len(scores)} scores for {len(prefixes)} prefixes"
             return [ScoreFailure(reason) for _ in prefixes]

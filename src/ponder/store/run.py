@@ -143,15 +143,15 @@ class RunStore(RunReader):
     def open_scores(self, name: str, settings: Settings) -> None:
         """Start a set of scores for the candidates, or go on with it.
 
-        `settings` says what gives the scores, and how. A set that holds failures alone is started
-        anew with them. Raises StoreError, naming both, if it holds scores of other settings.
+        `settings` says what gives the scores, and how. A set of other settings that holds failures
+        alone is started anew. Raises StoreError, naming both, if it holds scores of other settings.
         """
         kept = self.score_sets().get(name)
-        if kept is not None and is_in_vain(self.added_scores(name)):
+        if kept is not None and kept != plain(settings):
+            if not is_in_vain(self.added_scores(name)):
+                check_same_settings(name, kept, settings, self.folder)
             for write in removing_writes(name):
                 self._writer.submit(write)
-        elif kept is not None:
-            check_same_settings(name, kept, settings, self.folder)
         self._writer.submit(settings_write(name, settings))
 
     def add_scores(self, name: str, scores: ScoreSet) -> None:

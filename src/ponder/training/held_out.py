@@ -74,7 +74,7 @@ class Selection(TypedDict):
     curves: dict[str, dict[str, Point]]
     """By selector and N, as in a run's report."""
     weighted_minus_majority: Gain | None
-    """At the largest N; None where nothing could be scored, or a rule stopped the samples early."""
+    """At the largest N; None where a problem has no score, or a rule stopped the samples early."""
 
 
 class Voting(TypedDict):

@@ -56,7 +56,7 @@ class Labelled(NamedTuple):
     failed: int
     """Steps of which every completion failed; the next labelling tries them again."""
     reason: str | None
-    """Why the first completion that failed did."""
+    """Why the first completion that failed did, of those that `failed` or `ungraded` tells of."""
     ungraded: int = 0
     """Completions that failed since their answer could not be graded."""
 
@@ -138,9 +138,11 @@ class Labeller:
                     break
                 begun += 1
                 await self.slots.asked(rank, group.create_task(label_one(one, rank)))
-        reason = next(iter(failures.drawing + failures.grading), None)
+        lost = begun - added
+        drawing, grading = failures
+        reason = next(iter(drawing + grading if lost else grading + drawing), None)
         kept, ungraded = len(asked) - len(left), len(failures.grading)
-        return Labelled(len(asked), kept, added, begun - added, reason, ungraded)
+        return Labelled(len(asked), kept, added, lost, reason, ungraded)
 
     async def _counted(self, one: Asked, rank: int, failures: _Failures) -> Counted | None:
         """How many completions ended right; None if all failed.
