@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ponder.errors import UsageError, VerifierError
 from ponder.evals.bootstrap import bootstrapped, drawn, ratio
@@ -31,6 +33,7 @@ from ponder.evals.score_many import Scorer
 from ponder.evals.step_accuracy import RatedStep, ScoredStep, auc, step_result
 from ponder.evals.verifier_report import VerifierReport, judge
 from ponder.evals.verifier_targets import Targets, read_targets, spread
+from ponder.report.verifier_table import verifier_report
 from ponder.store import RunReader
 from ponder.types import Prefix, Problem, ScoreFailure, Step, StepScores
 from ponder.verifiers.arithmetic import ArithmeticVerifier
@@ -408,6 +411,14 @@ async def test_candidates_that_fail_are_counted_and_all_of_them_are_an_error(
     )
     found = (await judged(half, Targets(pools=(folder,))))["selection"][str(folder)]
     assert 0 < found["failed"] < 40
+    all_but_one = ScriptedVerifier(
+        lambda problem, texts: [0.5] * len(texts) if problem.id != "p0" else ScoreFailure("long")
+    )
+    report = await judged(all_but_one, Targets(pools=(folder,)))
+    assert report["selection"][str(folder)]["failed"] == 8
+    console = Console(file=io.StringIO(), width=200)
+    console.print(verifier_report(report))
+    assert "best of N and weighted are left out: of some problem nothing" in console.file.getvalue()  # type: ignore[attr-defined]
     with pytest.raises(VerifierError, match=r"no candidate of .* could be scored: step 1 came"):
         await judged(ConfidenceVerifier(), Targets(pools=(folder,)))
     with pytest.raises(VerifierError, match="no solution could be scored: step 1 came"):

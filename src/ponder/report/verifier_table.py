@@ -89,6 +89,8 @@ def _selection_parts(name: str, result: SelectionResult) -> Iterator[RenderableT
     for n in next(iter(curves.values()), {}):
         table.add_row(n, *(share(curve[n]["accuracy"]) for curve in curves.values()))
     yield table
+    if list(curves) == ["majority", "oracle"]:
+        yield Text("best of N and weighted are left out: of some problem nothing could be scored")
     if against:
         heads = [f"{SELECTOR_LABELS[selector]}, 95 % interval" for selector in against]
         gains = headed("points above majority", ("N", *heads))
