@@ -155,7 +155,7 @@ def test_a_run_without_a_finished_problem_has_no_accuracy(
     capsys.readouterr()
     assert ponder("report", tmp_path, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["n_problems"], report["n_asked"], report["truncated"]) == (0, 6, None)
+    assert (report["n_problems"], report["n_asked"], report["truncated"]) == (0, 6, 0.0)
     assert not any(report["curves"].values())
     assert ponder("report", tmp_path) == 0
     assert "0 of 6 problems, truncated -, unanswered -" in capsys.readouterr().out
