@@ -114,7 +114,7 @@ def _row(run: RunView, row: MethodRow, scale: Scale, *, apart: bool) -> str:
         f"<td>{_whisker(row, scale)}</td>",
         f"<td>{share(row.random_choice)}</td>",
         *(f"<td>{count(cost)}</td>" for cost in (row.generated, row.verifier, row.seconds)),
-        *(_ruined(value) for value in (run.summary.truncated, run.summary.unanswered)),
+        *(_ruined(value) for value in run.summary.spoilt),
     )
     return f'<tr><th scope="row">{text(row.name)}</th>{"".join(cells)}</tr>'
 

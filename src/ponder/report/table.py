@@ -67,7 +67,8 @@ def run_report(run: RunView) -> RenderableType:
     graded = " by the imported grades" if summary.grades == "imported" else ""
     parts = [f"{problems_of(summary.n_problems, run.asked)}{graded}"]
     parts += [f"{summary.failed} failed"] if summary.failed else []
-    parts += [f"truncated {share(summary.truncated)}", f"unanswered {share(summary.unanswered)}"]
+    truncated, unanswered = summary.spoilt
+    parts += [f"truncated {share(truncated)}", f"unanswered {share(unanswered)}"]
     return Group(curve_table(run), Text(", ".join(parts)), warning_lines([run]))
 
 

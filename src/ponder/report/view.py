@@ -92,6 +92,11 @@ class Summary(BaseModel):
     subtrees: Part | None = None
     """Of a DVTS, by whole subtrees."""
 
+    @property
+    def spoilt(self) -> tuple[float | None, float | None]:
+        """The shares `truncated` and `unanswered`; None where no problem is finished."""
+        return (self.truncated, self.unanswered) if self.n_problems else (None, None)
+
     def at_largest(self, selector: str) -> tuple[int, Point] | None:
         """The point of `selector` at its largest N, with that N."""
         curve = self.curves.get(selector)
