@@ -289,6 +289,31 @@ async def test_a_score_is_asked_for_again_when_the_reader_that_asked_is_cancelle
     assert trace.savings.scores == 0
 
 
+async def test_scores_are_asked_for_again_when_all_who_asked_are_cancelled() -> None:
+    calls: list[int] = []
+
+    def latency(_prefix: Prefix) -> float:
+        calls.append(1)
+        return 30.0 if len(calls) <= 2 else 0.0
+
+    world = World(
+        script=lambda _p, seed: f"The answer is {seed}.",
+        verifiers=(ScriptedVerifier(judged, latency=latency),),
+    )
+    async with session_of(world) as session:
+        prefixes = [sample.prefix for sample in await drain(session, 2)]
+        owners = [asyncio.create_task(session.score([prefix])) for prefix in prefixes]
+        await asyncio.sleep(0)
+        reader = asyncio.create_task(session.score(prefixes))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for owner in owners:
+            owner.cancel()
+        scores = await asyncio.wait_for(reader, 20)
+    assert all(isinstance(one, StepScores) for one in scores)
+    assert len(calls) == 4
+
+
 async def test_what_was_drawn_and_not_given_to_the_strategy_is_waste() -> None:
     world = World(script=lambda _p, _s: "a b c")
     async with session_of(world) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -53,6 +54,7 @@ class ProblemSession:
         self._bill = VerifierBill()
         self._early = self._options.early and self._options.share and len(verifiers) > 0
         self._foreseen: list[Prefix] = []
+        self._looking_ahead = False
         self._decisions: list[Decision] = []
         self._started = 0.0
 
@@ -67,6 +69,7 @@ class ProblemSession:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._foreseen.clear()
         await self._drawing.__aexit__(kind, error, traceback)
 
     @property
@@ -118,17 +121,27 @@ class ProblemSession:
         if not (self._early and self._slots.free):
             return
         self._foreseen.append(prefix)
-        if len(self._foreseen) == 1:
+        if len(self._foreseen) == 1 and not self._looking_ahead:
+            asyncio.get_running_loop().call_soon(self._look_ahead)
+
+    def _look_ahead(self) -> None:
+        """Start scoring what was foreseen, if `score` was not called with it meanwhile."""
+        if self._foreseen:
+            self._looking_ahead = True
             self._drawing.beside(self._score_foreseen())
 
     async def _score_foreseen(self) -> None:
         """One call at a time, with all that was foreseen during the one before."""
-        while prefixes := tuple(self._foreseen):
+        while self._foreseen:
+            prefixes, self._foreseen = self._foreseen, []
             await self._scoring.score(prefixes, foreseen=True)
-            del self._foreseen[: len(prefixes)]
+        self._looking_ahead = False
 
     async def score(self, prefixes: Sequence[Prefix]) -> list[StepScores | ScoreFailure]:
         """Score prefixes, equal ones once; see `Session.score`."""
+        if self._foreseen:
+            asked = set(prefixes)
+            self._foreseen = [prefix for prefix in self._foreseen if prefix not in asked]
         charged = () if self._options.budget.total_tokens is None else prefixes
         depths = [self._depth(prefix) for prefix in charged]
         with self._slots.unscored(self._options.rank, len(prefixes)):

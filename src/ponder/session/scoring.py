@@ -82,15 +82,20 @@ class Scoring:
                 if not future.done():  # this call was cancelled: the next one asks again
                     del self._known[name, key]
                     future.cancel()
-        return [await self._of(verifier, info, prefix) for prefix in prefixes]
+        return [
+            known.result()
+            if (known := self._known.get((name, prefix.key))) is not None and known.done()
+            else await self._of(verifier, info, prefix)
+            for prefix in prefixes
+        ]
 
     async def _of(self, verifier: Verifier, info: VerifierInfo, prefix: Prefix) -> Scores:
         """What the call that was first to ask gives; asked for again where that was cancelled."""
         known = self._known.get((info.name, prefix.key))
-        if known is not None and not known.done():
+        if known is not None:
             await asyncio.wait([known])  # cancelled, it leaves the answer to those who wait too
-        if known is not None and not known.cancelled():
-            return known.result()
+            if not known.cancelled():
+                return known.result()
         self.shared -= self._options.share
         [scores] = await self._by(verifier, info, [prefix])
         return scores
@@ -100,9 +105,11 @@ class Scoring:
         if foreseen:
             self._foreseen.update(key for key in keys if key not in self._known)
             return
-        first = self._foreseen.intersection(keys)
-        self._foreseen -= first
-        self.shared += len(keys) - new - len(first)
+        self.shared += len(keys) - new
+        if self._foreseen:
+            first = self._foreseen.intersection(keys)
+            self._foreseen -= first
+            self.shared -= len(first)
 
     def _again(self, name: str, prefixes: Sequence[Prefix]) -> list[Prefix]:
         """All that no log has answered: equal ones as often as they come."""
