@@ -134,7 +134,7 @@ def open_store(folder: str) -> RunStore:
 
 
 _REASON = (
-    "Measured apart, once, at n = 4 (AMD EPYC, commit `54387b2`): a node of a beam search took "
+    "Timed once by hand at n = 4 (AMD EPYC, commit `54387b2`): a node of a beam search took "
     "183 µs, 151 without the transactions, 137 without the trace's record too, and 115 with no "
     "store at all, where an item took 24 µs. So 4.8 items are the search's own awaits, names and "
     "records in Python, spread thinly over many functions: see the profile. Rows with few nodes "

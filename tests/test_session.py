@@ -235,14 +235,20 @@ async def test_scoring_without_a_verifier_says_so() -> None:
             await session.score([ROOT])
 
 
+def slow_at_first(count: int) -> tuple[ScriptedVerifier, list[Prefix]]:
+    """A verifier that takes 30 s for its first prefixes, and all that it is asked for."""
+    asked: list[Prefix] = []
+
+    def latency(prefix: Prefix) -> float:
+        asked.append(prefix)
+        return 30.0 if len(asked) <= count else 0.0
+
+    return ScriptedVerifier(judged, latency=latency), asked
+
+
 async def test_a_cancelled_scoring_is_asked_again() -> None:
-    calls: list[int] = []
-
-    def latency(_prefix: Prefix) -> float:
-        calls.append(1)
-        return 30.0 if len(calls) == 1 else 0.0
-
-    world = World(verifiers=(ScriptedVerifier(judged, latency=latency),))
+    verifier, calls = slow_at_first(1)
+    world = World(verifiers=(verifier,))
     async with session_of(world) as session:
         (sample,) = await drain(session, 1)
         task = asyncio.create_task(session.score([sample.prefix]))
@@ -269,13 +275,8 @@ async def test_a_cancelled_reader_leaves_a_shared_score_to_the_others() -> None:
 
 
 async def test_a_score_is_asked_for_again_when_the_reader_that_asked_is_cancelled() -> None:
-    calls: list[int] = []
-
-    def latency(_prefix: Prefix) -> float:
-        calls.append(1)
-        return 30.0 if len(calls) == 1 else 0.0
-
-    world = World(verifiers=(ScriptedVerifier(judged, latency=latency),))
+    verifier, calls = slow_at_first(1)
+    world = World(verifiers=(verifier,))
     async with session_of(world) as session:
         (sample,) = await drain(session, 1)
         first, second = (asyncio.create_task(session.score([sample.prefix])) for _ in range(2))
@@ -290,16 +291,8 @@ async def test_a_score_is_asked_for_again_when_the_reader_that_asked_is_cancelle
 
 
 async def test_scores_are_asked_for_again_when_all_who_asked_are_cancelled() -> None:
-    calls: list[int] = []
-
-    def latency(_prefix: Prefix) -> float:
-        calls.append(1)
-        return 30.0 if len(calls) <= 2 else 0.0
-
-    world = World(
-        script=lambda _p, seed: f"The answer is {seed}.",
-        verifiers=(ScriptedVerifier(judged, latency=latency),),
-    )
+    verifier, calls = slow_at_first(2)
+    world = World(script=lambda _p, seed: f"The answer is {seed}.", verifiers=(verifier,))
     async with session_of(world) as session:
         prefixes = [sample.prefix for sample in await drain(session, 2)]
         owners = [asyncio.create_task(session.score([prefix])) for prefix in prefixes]
